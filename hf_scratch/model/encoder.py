@@ -4,6 +4,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import MultiHeadAttention
+from .checks import require_positive, require_width
 from .feed_forward import FeedForward
 
 
@@ -25,6 +26,9 @@ class TransformerEncoderBlock(GradientCheckpointingLayer):
         layer_norm_eps: added to the variance under the root.
         bias: whether linear layers and norms have one.
         config: the model's config, which names the attention function.
+
+    Raises:
+        ValueError: if a size is below 1, or the activation is unknown.
     """
 
     def __init__(
@@ -43,7 +47,8 @@ class TransformerEncoderBlock(GradientCheckpointingLayer):
         config=None,
     ):
         super().__init__()
-        self.norm_first = norm_first
+        require_positive(dim=dim)
+        self.dim, self.norm_first = dim, norm_first
         self.attention_norm = nn.LayerNorm(dim, eps=layer_norm_eps, bias=bias)
         self.attention = MultiHeadAttention(dim, heads, dim_head, dropout=attention_dropout, bias=bias, config=config)
         self.feed_forward_norm = nn.LayerNorm(dim, eps=layer_norm_eps, bias=bias)
@@ -75,7 +80,11 @@ class TransformerEncoderBlock(GradientCheckpointingLayer):
 
         Returns:
             `(B, T, D)`.
+
+        Raises:
+            ValueError: if `x` has another width than D, or the mask does not fit it.
         """
+        require_width("x", x, self.dim)
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), mask, **kwargs)[0])
             x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

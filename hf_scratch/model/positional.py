@@ -1,8 +1,10 @@
-"""Where a token stands: sinusoids added to its vector (Vaswani et al. 2017, 3.5), or a rotation of queries and keys."""
+"""Where a token stands: sinusoids added to its vector (Vaswani et al. 2017, 3.5), or queries and keys rotated."""
 
 import torch
 from torch import nn
 from transformers import initialization as init
+
+from .checks import require_positive, require_width
 
 
 def sinusoids(positions: torch.Tensor, dim: int) -> torch.Tensor:
@@ -26,10 +28,14 @@ class PositionalEncoding(nn.Module):
     Args:
         dim: size D of the vectors (d_model).
         max_len: length of the table that is kept; longer sequences are computed as they come.
+
+    Raises:
+        ValueError: if a size is below 1.
     """
 
     def __init__(self, dim: int, max_len: int = 512):
         super().__init__()
+        require_positive(dim=dim, max_len=max_len)
         self.dim, self.max_len = dim, max_len
         self.register_buffer("table", torch.empty(max_len, dim), persistent=False)
         self.reset_buffers()
@@ -47,8 +53,12 @@ class PositionalEncoding(nn.Module):
 
         Returns:
             `(B, T, D)`.
+
+        Raises:
+            ValueError: if `x` has another width than D.
         """
-        B, T, D = x.shape
+        require_width("x", x, self.dim)
+        _, T, D = x.shape
         if position_ids is None and T <= self.max_len:
             return x + self.table[:T].to(x.dtype)
         if position_ids is None:
@@ -64,11 +74,12 @@ class RotaryPositionEmbedding(nn.Module):
         base: 10000 in the paper.
 
     Raises:
-        ValueError: if `dim_head` is odd.
+        ValueError: if `dim_head` is odd or below 1.
     """
 
     def __init__(self, dim_head: int, base: float = 10000.0):
         super().__init__()
+        require_positive(dim_head=dim_head)
         if dim_head % 2:
             raise ValueError(
                 f"head_size ({dim_head}) must be even for rotary positions, which turn features in pairs; "
@@ -105,6 +116,9 @@ def rotate_by_position(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
     Args:
         x: `(B, H, T, K)`.
         cos, sin: `(B, 1, T, K)` of `RotaryPositionEmbedding`.
+
+    Returns:
+        `(B, H, T, K)`.
     """
-    first, second = x.chunk(2, dim=-1)
+    first, second = x.chunk(2, dim=-1)  # each (B, H, T, K/2)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
