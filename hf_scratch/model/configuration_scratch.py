@@ -13,7 +13,7 @@ class ScratchConfig(PreTrainedConfig):
     Args:
         head_size: size K of a head; hidden_size / num_attention_heads by default.
         norm_first: True for the course's pre-norm blocks, False for the paper's and BERT's post-norm.
-        position_embedding_type: "sinusoidal" (section 3.5 of the paper), "learned" (BERT's table) or "rope" (Su et al. 2021).
+        position_embedding_type: "sinusoidal" (section 3.5 of the paper), "learned" (BERT's), "rope" (Su et al. 2021).
         classifier_pooling: "cls" (BERT's pooler on the first token) or "mean" (over the real tokens).
 
     Sizes that do not fit together are refused when a model is built.
@@ -43,8 +43,7 @@ class ScratchConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         # A folder must open through every Auto class, not only the one that was saved.
-        self.auto_map = dict(AUTO_MAP)
-        kwargs.pop("auto_map", None)
+        self.auto_map = {**(kwargs.pop("auto_map", None) or {}), **AUTO_MAP}
         super().__post_init__(**kwargs)
 
     @property
@@ -57,10 +56,11 @@ class ScratchConfig(PreTrainedConfig):
         if self.head_size is not None:
             return self.head_size
         if self.hidden_size % self.num_attention_heads:
-            below = self.hidden_size - self.hidden_size % self.num_attention_heads
+            below = max(self.hidden_size // self.num_attention_heads, 1) * self.num_attention_heads
             raise ValueError(
-                f"hidden_size ({self.hidden_size}) must be divisible by num_attention_heads ({self.num_attention_heads}); "
-                f"try {below or self.num_attention_heads} or {below + self.num_attention_heads}, or give head_size"
+                f"hidden_size ({self.hidden_size}) must be divisible by num_attention_heads "
+                f"({self.num_attention_heads}); try {below} "
+                f"or {below + self.num_attention_heads}, or give head_size"
             )
         return self.hidden_size // self.num_attention_heads
 
@@ -68,5 +68,11 @@ class ScratchConfig(PreTrainedConfig):
 AUTO_MAP = {
     "AutoConfig": "configuration_scratch.ScratchConfig",
     "AutoModel": "modeling_scratch.ScratchModel",
+    "AutoModelForPreTraining": "modeling_scratch.ScratchForPreTraining",
+    "AutoModelForMaskedLM": "modeling_scratch.ScratchForMaskedLM",
+    "AutoModelForNextSentencePrediction": "modeling_scratch.ScratchForNextSentencePrediction",
     "AutoModelForSequenceClassification": "modeling_scratch.ScratchForSequenceClassification",
+    "AutoModelForTokenClassification": "modeling_scratch.ScratchForTokenClassification",
+    "AutoModelForQuestionAnswering": "modeling_scratch.ScratchForQuestionAnswering",
+    "AutoModelForMultipleChoice": "modeling_scratch.ScratchForMultipleChoice",
 }

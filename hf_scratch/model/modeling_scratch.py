@@ -1,20 +1,35 @@
 """The scratch encoder as a Transformers model: embeddings, a stack of blocks, and the heads that BERT has."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.activations import ACT2FN
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    NextSentencePredictorOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 from transformers.processing_utils import Unpack
-from transformers.utils import TransformersKwargs, can_return_tuple
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple, logging
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import MultiHeadAttention
-from .configuration_scratch import ScratchConfig
+from .bert_weights import build_bert, is_encoder_tensor, read_bert, scratch_fields, scratch_tensors
+from .checks import require_positive
+from .configuration_scratch import AUTO_MAP, ScratchConfig
 from .encoder import TransformerEncoderBlock
 from .positional import PositionalEncoding, RotaryPositionEmbedding
+
+logger = logging.get_logger(__name__)
 
 
 class ScratchEmbeddings(nn.Module):
@@ -59,8 +74,8 @@ class ScratchEmbeddings(nn.Module):
             return table(position_ids)
         if table.num_embeddings < T:
             raise ValueError(
-                f"the sequence has {T} tokens, but the learned positions end at {table.num_embeddings}; truncate the text to "
-                f"max_length={table.num_embeddings}, or build the model with a larger max_position_embeddings"
+                f"the sequence has {T} tokens, but the learned positions end at {table.num_embeddings}; truncate the "
+                f"text to max_length={table.num_embeddings}, or build the model with a larger max_position_embeddings"
             )
         return table.weight[:T]
 
@@ -116,6 +131,50 @@ class ScratchPreTrainedModel(PreTrainedModel):
         if getattr(module, "bias", None) is not None:
             init.zeros_(module.bias)
 
+    @classmethod
+    def from_bert(cls, source, *, classifier_pooling: str = "cls", **kwargs):
+        """Load BERT's weights: post-norm, learned positions, and the same hidden states and logits as the original's.
+
+        A head that the source has not gets new weights, and a warning says so.
+
+        Args:
+            source: a folder or Hub name with a checkpoint of a `BertModel` or `BertFor...`; or such a model in memory.
+            classifier_pooling: "mean" departs from BERT: texts are classified by the mean of their real tokens.
+            kwargs: for `from_pretrained` (`token`, `dtype`, ...), config fields included (`num_labels`, ...).
+
+        Raises:
+            ValueError: if the source is no BERT encoder, or lacks a tensor of the encoder.
+        """
+        bert, absent = read_bert(source, cls.__name__.replace("Scratch", "Bert"), **kwargs)
+        config = ScratchConfig(**scratch_fields(bert.config), classifier_pooling=classifier_pooling)
+        model = cls._from_config(config, dtype=bert.dtype, attn_implementation=bert.config._attn_implementation)
+        prefix = "" if hasattr(model, "scratch") else "scratch."
+        tensors = scratch_tensors(bert)
+        ours = {prefix + name: name for name in model.state_dict()}
+        new = [name for full, name in ours.items() if full in absent or full not in tensors]
+        assert not any(is_encoder_tensor(prefix + name) for name in new), f"the encoder was not filled: {new}"
+        model.load_state_dict({ours[full]: t for full, t in tensors.items() if full in ours}, strict=False)
+        if new:
+            logger.warning(
+                f"{cls.__name__} takes {len(ours) - len(new)} of its {len(ours)} tensors from BERT; {', '.join(new)} "
+                "are new and random: train before you use them"
+            )
+        return model.to(bert.device).eval()
+
+    def to_bert(self):
+        """The BERT model with this model's weights, which computes the same, for tools that know BERT only.
+
+        Raises:
+            ValueError: if this model has not BERT's shape, naming every field in the way.
+        """
+        return build_bert(self)
+
+    def get_output_embeddings(self):
+        return self.mlm_head.decoder if hasattr(self, "mlm_head") else None
+
+    def set_output_embeddings(self, new_embeddings):
+        self.mlm_head.decoder = new_embeddings
+
 
 class ScratchModel(ScratchPreTrainedModel):
     """The bare encoder: ids in, one vector a token out, and BERT's pooled vector of the first token.
@@ -131,6 +190,14 @@ class ScratchModel(ScratchPreTrainedModel):
     def __init__(self, config: ScratchConfig, add_pooling_layer: bool = True):
         super().__init__(config)
         require_choice("position_embedding_type", config.position_embedding_type, ("sinusoidal", "learned", "rope"))
+        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        sizes += ("max_position_embeddings", "type_vocab_size")
+        require_positive(**{name: getattr(config, name) for name in sizes})
+        if config.pad_token_id is not None and not 0 <= config.pad_token_id < config.vocab_size:
+            raise ValueError(
+                f"pad_token_id is {config.pad_token_id}, but it must be one of the {config.vocab_size} tokens of the "
+                f"vocabulary; give 0 to {config.vocab_size - 1}, or None"
+            )
         self.embeddings = ScratchEmbeddings(config)
         if config.position_embedding_type == "rope":
             self.rotary = RotaryPositionEmbedding(config.attention_head_size)
@@ -163,7 +230,7 @@ class ScratchModel(ScratchPreTrainedModel):
         """
         Args:
             input_ids: `(B, T)`.
-            attention_mask: `(B, T)`, 1 for real tokens, or `(B, 1, T, T)`.
+            attention_mask: `(B, T)`, 1 for real tokens; or `(B, 1, T, T)`, as the attention function wants it.
             token_type_ids: `(B, T)`; 0 by default.
             position_ids: `(B, T)`; 0 ... T-1 by default.
             inputs_embeds: `(B, T, D)` in place of `input_ids`.
@@ -185,7 +252,7 @@ class ScratchModel(ScratchPreTrainedModel):
             rotary = self.rotary(x, position_ids)
 
         for layer in self.layers:
-            x = layer(x, mask, rotary=rotary, **kwargs)
+            x = layer(x, mask, rotary=rotary, position_ids=position_ids, **kwargs)
         if self.final_norm is not None:
             x = self.final_norm(x)
         return BaseModelOutputWithPooling(
@@ -193,17 +260,169 @@ class ScratchModel(ScratchPreTrainedModel):
         )
 
 
-class ScratchForSequenceClassification(ScratchPreTrainedModel):
-    """The encoder with a linear classifier on one vector a text: BERT's pooled first token, or the mean of real tokens."""
+class ScratchMaskedLMHead(nn.Module):
+    """BERT's head for masked tokens: decoder(LayerNorm(act(W h + b))), with the word embeddings as its weight."""
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, hidden_states):
+        return self.decoder(self.norm(self.activation(self.dense(hidden_states))))  # (..., D) -> (..., V)
+
+
+TIED_WEIGHTS = {"mlm_head.decoder.weight": "scratch.embeddings.word_embeddings.weight"}
+
+
+@dataclass
+class ScratchForPreTrainingOutput(ModelOutput):
+    """What `ScratchForPreTraining` returns: `prediction_logits` `(B, T, V)` and `seq_relationship_logits` `(B, 2)`."""
+
+    loss: torch.Tensor | None = None
+    prediction_logits: torch.Tensor | None = None
+    seq_relationship_logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+class ScratchForPreTraining(ScratchPreTrainedModel):
+    """The encoder with BERT's two pre-training heads: masked tokens and next sentence (Devlin et al. 2019, 3.1)."""
+
+    _tied_weights_keys = TIED_WEIGHTS
 
     def __init__(self, config: ScratchConfig):
         super().__init__(config)
-        require_choice("classifier_pooling", config.classifier_pooling, ("cls", "mean"))
-        self.num_labels = config.num_labels
-        self.scratch = ScratchModel(config, add_pooling_layer=config.classifier_pooling == "cls")
-        self.dropout = nn.Dropout(
-            config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+        self.scratch = ScratchModel(config)
+        self.mlm_head = ScratchMaskedLMHead(config)
+        self.nsp_head = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        next_sentence_label: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> ScratchForPreTrainingOutput:
+        """
+        Args:
+            labels: `(B, T)` token ids, -100 where nothing is to be predicted.
+            next_sentence_label: `(B,)`, 0 if the second text continues the first, 1 if it is a random one.
+
+        Returns:
+            Both logits, and as `loss` the sum of the losses whose labels are given.
+        """
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
         )
+        prediction_logits = self.mlm_head(outputs.last_hidden_state)  # (B, T, V)
+        seq_relationship_logits = self.nsp_head(outputs.pooler_output)  # (B, 2)
+        losses = []
+        if labels is not None:
+            losses.append(mean_cross_entropy(prediction_logits, labels))
+        if next_sentence_label is not None:
+            losses.append(mean_cross_entropy(seq_relationship_logits, next_sentence_label))
+        return ScratchForPreTrainingOutput(
+            loss=sum(losses) if losses else None,
+            prediction_logits=prediction_logits,
+            seq_relationship_logits=seq_relationship_logits,
+            **recorded(outputs),
+        )
+
+
+class ScratchForMaskedLM(ScratchPreTrainedModel):
+    """The encoder with BERT's head for masked tokens."""
+
+    _tied_weights_keys = TIED_WEIGHTS
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        # A pooler without a use would be a parameter without a gradient, which DistributedDataParallel refuses.
+        self.scratch = ScratchModel(config, add_pooling_layer=False)
+        self.mlm_head = ScratchMaskedLMHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MaskedLMOutput:
+        """
+        Args:
+            labels: `(B, T)` token ids, -100 where nothing is to be predicted.
+
+        Returns:
+            `logits` `(B, T, V)`, and `loss` if labels are given.
+        """
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        logits = self.mlm_head(outputs.last_hidden_state)  # (B, T, V)
+        loss = None if labels is None else mean_cross_entropy(logits, labels)
+        return MaskedLMOutput(loss=loss, logits=logits, **recorded(outputs))
+
+
+class ScratchForNextSentencePrediction(ScratchPreTrainedModel):
+    """The encoder with BERT's head that tells whether the second text continues the first."""
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        self.scratch = ScratchModel(config)
+        self.nsp_head = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> NextSentencePredictorOutput:
+        """
+        Args:
+            labels: `(B,)`, 0 if the second text continues the first, 1 if it is a random one.
+
+        Returns:
+            `logits` `(B, 2)`, and `loss` if labels are given.
+        """
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        logits = self.nsp_head(outputs.pooler_output)  # (B, 2)
+        loss = None if labels is None else mean_cross_entropy(logits, labels)
+        return NextSentencePredictorOutput(loss=loss, logits=logits, **recorded(outputs))
+
+
+class ScratchForSequenceClassification(ScratchPreTrainedModel):
+    """The encoder with a linear classifier on one vector a text: BERT's pooled first token, or the real tokens' mean.
+
+    Raises:
+        ValueError: if `classifier_pooling` is unknown.
+    """
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.scratch = encoder_with_sentence_vector(config)
+        self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -223,27 +442,186 @@ class ScratchForSequenceClassification(ScratchPreTrainedModel):
             labels: `(B,)` class ids, `(B,)` numbers (regression) or `(B, num_labels)` flags (multi-label).
 
         Returns:
-            `logits` `(B, num_labels)`, and `loss` if labels are given. The other arguments are `ScratchModel`'s.
+            `logits` `(B, num_labels)`, and `loss` if labels are given.
         """
         outputs = self.scratch(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
         )
-        pooled = outputs.pooler_output
-        if pooled is None:
-            pooled = mean_of_real_tokens(outputs.last_hidden_state, attention_mask)
-        logits = self.classifier(self.dropout(pooled))  # (B, num_labels)
+        logits = self.classifier(self.dropout(sentence_vector(outputs, attention_mask)))  # (B, num_labels)
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        return SequenceClassifierOutput(loss=loss, logits=logits, **recorded(outputs))
+
+
+class ScratchForMultipleChoice(ScratchPreTrainedModel):
+    """The encoder with a score for each of several texts, of which one is right.
+
+    Raises:
+        ValueError: if `classifier_pooling` is unknown.
+    """
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        self.scratch = encoder_with_sentence_vector(config)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> MultipleChoiceModelOutput:
+        """
+        Args:
+            input_ids, attention_mask, token_type_ids, position_ids: `(B, choices, T)`.
+            inputs_embeds: `(B, choices, T, D)` in place of `input_ids`.
+            labels: `(B,)`, the right choice.
+
+        Returns:
+            `logits` `(B, choices)`, and `loss` if labels are given.
+        """
+        choices = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
+        # Every choice becomes a text of its own: (B, choices, ...) -> (B·choices, ...)
+        input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
+            None if x is None else x.flatten(0, 1)
+            for x in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        )
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        scores = self.classifier(self.dropout(sentence_vector(outputs, attention_mask)))  # (B·choices, 1)
+        logits = scores.view(-1, choices)  # (B, choices)
+        loss = None if labels is None else mean_cross_entropy(logits, labels)
+        return MultipleChoiceModelOutput(loss=loss, logits=logits, **recorded(outputs))
+
+
+class ScratchForTokenClassification(ScratchPreTrainedModel):
+    """The encoder with a linear classifier on every token."""
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.scratch = ScratchModel(config, add_pooling_layer=False)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TokenClassifierOutput:
+        """
+        Args:
+            labels: `(B, T)` class ids, -100 where there is none.
+
+        Returns:
+            `logits` `(B, T, num_labels)`, and `loss` if labels are given.
+        """
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        logits = self.classifier(self.dropout(outputs.last_hidden_state))  # (B, T, num_labels)
+        loss = None if labels is None else self.loss_function(logits, labels, self.config)
+        return TokenClassifierOutput(loss=loss, logits=logits, **recorded(outputs))
+
+
+class ScratchForQuestionAnswering(ScratchPreTrainedModel):
+    """The encoder with two scores on every token: to be the answer's first, and its last."""
+
+    def __init__(self, config: ScratchConfig):
+        super().__init__(config)
+        self.scratch = ScratchModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        start_positions: torch.Tensor | None = None,
+        end_positions: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> QuestionAnsweringModelOutput:
+        """
+        Args:
+            start_positions, end_positions: `(B,)`, the answer's first and last token; ignored if outside the sequence.
+
+        Returns:
+            `start_logits` and `end_logits` `(B, T)`, and `loss` if positions are given.
+        """
+        outputs = self.scratch(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, return_dict=True, **kwargs
+        )
+        start_logits, end_logits = self.qa_outputs(outputs.last_hidden_state).unbind(dim=-1)  # each (B, T)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(
+            loss=loss, start_logits=start_logits, end_logits=end_logits, **recorded(outputs)
         )
 
 
+def recorded(outputs):
+    """What a head hands on of the encoder's outputs: hidden states and attention weights, if they were asked for."""
+    return {"hidden_states": outputs.hidden_states, "attentions": outputs.attentions}
+
+
+def mean_cross_entropy(logits, labels):
+    """Mean over the labels that are not -100; `(..., classes)` and `(...)`."""
+    return nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten().to(logits.device))
+
+
+def classifier_dropout(config):
+    return nn.Dropout(config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout)
+
+
+def encoder_with_sentence_vector(config):
+    """The encoder as `sentence_vector` needs it: with the pooler only where the pooler is used."""
+    require_choice("classifier_pooling", config.classifier_pooling, ("cls", "mean"))
+    return ScratchModel(config, add_pooling_layer=config.classifier_pooling == "cls")
+
+
+def sentence_vector(outputs, attention_mask):
+    """`(B, D)`: BERT's pooled first token if the encoder has a pooler, else the mean of the real tokens."""
+    if outputs.pooler_output is not None:
+        return outputs.pooler_output
+    return mean_of_real_tokens(outputs.last_hidden_state, attention_mask)
+
+
 def mean_of_real_tokens(hidden_states, attention_mask):
-    """`(B, T, D)` and `(B, T)`, 1 for real tokens -> `(B, D)`."""
+    """`(B, T, D)` and a mask, `(B, T)` with 1 for real tokens or boolean `(B, 1, T, T)` -> `(B, D)`.
+
+    Raises:
+        ValueError: if the mask is additive.
+    """
     if attention_mask is None:
         return hidden_states.mean(dim=1)
+    if attention_mask.ndim == 4:
+        if attention_mask.dtype != torch.bool:
+            raise ValueError(
+                f"classifier_pooling='mean' cannot tell real tokens from an attention_mask of shape "
+                f"{tuple(attention_mask.shape)} and dtype {attention_mask.dtype}; give a boolean one, or shape (B, T)"
+            )
+        attention_mask = attention_mask.any(dim=(1, 2))  # real is what some token may attend to: (B, T)
     weights = attention_mask.unsqueeze(-1).to(hidden_states.dtype)  # (B, T, 1)
     return (hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
@@ -254,7 +632,18 @@ def require_choice(name, value, choices):
 
 
 ScratchConfig.register_for_auto_class()
-ScratchModel.register_for_auto_class("AutoModel")
-ScratchForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+for auto_class, path in AUTO_MAP.items():
+    if auto_class != "AutoConfig":
+        globals()[path.rpartition(".")[2]].register_for_auto_class(auto_class)
 
-__all__ = ["ScratchForSequenceClassification", "ScratchModel", "ScratchPreTrainedModel"]
+__all__ = [
+    "ScratchForMaskedLM",
+    "ScratchForMultipleChoice",
+    "ScratchForNextSentencePrediction",
+    "ScratchForPreTraining",
+    "ScratchForQuestionAnswering",
+    "ScratchForSequenceClassification",
+    "ScratchForTokenClassification",
+    "ScratchModel",
+    "ScratchPreTrainedModel",
+]
