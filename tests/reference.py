@@ -100,7 +100,7 @@ class AnyHeadSize(nn.Module):
     Only shapes live here; the weights come from ours, through `attention_weights` and `torch.func.functional_call`.
     """
 
-    batch_first = True
+    batch_first, _qkv_same_embed_dim = True, False  # the layers that hold it ask
 
     def __init__(self, dim, heads, dim_head, bias=True):
         super().__init__()
