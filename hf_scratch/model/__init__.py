@@ -1,14 +1,26 @@
 """What a transformer is: the blocks of the course, and the Transformers model built of them.
 
-This folder travels to the Hub with every checkpoint, so it is flat and imports only torch, transformers and its siblings.
+This folder travels to the Hub with every checkpoint, so it is flat and imports only torch, transformers and siblings.
 """
 
 from .attention import MultiHeadAttention, SelfAttention
 from .configuration_scratch import ScratchConfig
+from .decoder import TransformerDecoder, TransformerDecoderBlock
 from .encoder import TransformerEncoderBlock
 from .feed_forward import FeedForward
-from .modeling_scratch import ScratchForSequenceClassification, ScratchModel, ScratchPreTrainedModel
+from .modeling_scratch import (
+    ScratchForMaskedLM,
+    ScratchForMultipleChoice,
+    ScratchForNextSentencePrediction,
+    ScratchForPreTraining,
+    ScratchForQuestionAnswering,
+    ScratchForSequenceClassification,
+    ScratchForTokenClassification,
+    ScratchModel,
+    ScratchPreTrainedModel,
+)
 from .positional import PositionalEncoding, RotaryPositionEmbedding
+from .transformer import Transformer
 
 __all__ = [
     "FeedForward",
@@ -16,9 +28,18 @@ __all__ = [
     "PositionalEncoding",
     "RotaryPositionEmbedding",
     "ScratchConfig",
+    "ScratchForMaskedLM",
+    "ScratchForMultipleChoice",
+    "ScratchForNextSentencePrediction",
+    "ScratchForPreTraining",
+    "ScratchForQuestionAnswering",
     "ScratchForSequenceClassification",
+    "ScratchForTokenClassification",
     "ScratchModel",
     "ScratchPreTrainedModel",
     "SelfAttention",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderBlock",
     "TransformerEncoderBlock",
 ]
