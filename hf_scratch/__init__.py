@@ -1,13 +1,15 @@
 """A transformer written from scratch, trained with exactly the tools that you would use for BERT."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+import transformers
 
+from . import model
 from .model import *  # noqa: F403
-from .model import ScratchConfig, ScratchForSequenceClassification, ScratchModel
 from .model import __all__ as __all__
+from .model.configuration_scratch import AUTO_MAP
 
 __version__ = "0.1.0"
 
-AutoConfig.register("scratch", ScratchConfig)
-AutoModel.register(ScratchConfig, ScratchModel)
-AutoModelForSequenceClassification.register(ScratchConfig, ScratchForSequenceClassification)
+transformers.AutoConfig.register("scratch", model.ScratchConfig)
+for auto_class, path in AUTO_MAP.items():
+    if auto_class != "AutoConfig":
+        getattr(transformers, auto_class).register(model.ScratchConfig, getattr(model, path.rpartition(".")[2]))

@@ -200,7 +200,8 @@ class ScratchModel(ScratchPreTrainedModel):
             )
         self.embeddings = ScratchEmbeddings(config)
         if config.position_embedding_type == "rope":
-            self.rotary = RotaryPositionEmbedding(config.attention_head_size)
+            # Frequencies stay in single precision when the model is loaded in half: rounded, they lose whole turns.
+            self.rotary = RotaryPositionEmbedding(config.attention_head_size).float()
         self.layers = nn.ModuleList(
             TransformerEncoderBlock.from_config(config) for _ in range(config.num_hidden_layers)
         )
