@@ -1,0 +1,60 @@
+"""`hf-scratch VERB`, also `python -m hf_scratch VERB`: one module of `commands` a verb."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+from . import commands
+from .errors import UserError, closest
+
+
+class Parser(argparse.ArgumentParser):
+    """Flags only in full, and complaints that say what to do."""
+
+    def error(self, message):
+        raise UserError(f"{message}; `{self.prog} --help` lists what it takes")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb.
+
+    Returns:
+        0 done, 2 the user can mend it.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return run(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(argv: list[str]) -> int:
+    verbs = {
+        info.name: importlib.import_module(f".{info.name}", commands.__name__)
+        for info in pkgutil.iter_modules(commands.__path__)
+    }
+    parser = Parser(prog="hf-scratch", description="A transformer from scratch, trained and shared like BERT.")
+    choices = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    for name, module in sorted(verbs.items()):
+        help_line = module.__doc__.splitlines()[0]
+        verb = choices.add_parser(
+            name,
+            help=help_line,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(verb)
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs:
+        raise UserError(f"there is no verb {argv[0]!r}.{closest(argv[0], verbs)} The verbs are {', '.join(sorted(verbs))}")
+    args = parser.parse_args(argv)
+    if args.verb is None:
+        parser.print_help()
+        return 0
+    return verbs[args.verb].run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

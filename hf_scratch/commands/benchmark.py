@@ -1,0 +1,63 @@
+"""Time a recipe as a whole process and judge it over several splits of its data.
+
+Each run is a process of its own, with another --split_seed; wall time and peak memory are those that the operating system
+counted for it. For example:
+
+    hf-scratch benchmark quickstart --splits 5
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean, stdev
+
+from ..errors import UserError
+
+
+def add_arguments(parser):
+    parser.add_argument("recipe", help="name of a recipe, such as quickstart")
+    parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
+    parser.add_argument("--record", help="JSON file to write the runs to")
+    parser.add_argument("flags", nargs="*", help="after --, more flags for run_glue_style.py")
+
+
+def run(args) -> int:
+    if args.splits < 1:
+        raise UserError(f"--splits is {args.splits}, but at least 1 run is needed; 5 show how much a split matters")
+    runs = []
+    print("split  accuracy  TF-IDF  seconds  CPU seconds  peak MB")
+    for seed in range(args.splits):
+        runs.append(one_run(args.recipe, seed, args.flags))
+        accuracy, tfidf = (100 * runs[-1][key] for key in ("test_accuracy", "baseline_tfidf_accuracy"))
+        costs = f"{runs[-1]['seconds']:7.1f}  {runs[-1]['cpu_seconds']:11.1f}  {runs[-1]['peak_mb']:7.0f}"
+        print(f"{seed:5}  {accuracy:8.1f}  {tfidf:6.1f}  {costs}", flush=True)
+    for key, name in (("test_accuracy", args.recipe), ("baseline_tfidf_accuracy", "TF-IDF")):
+        values = [100 * run[key] for run in runs]
+        spread = f", standard deviation {stdev(values):.1f}" if len(values) > 1 else ""
+        print(f"{name}: mean accuracy {mean(values):.1f} over {len(values)} splits{spread}")
+    if args.record:
+        Path(args.record).write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
+    """Run a recipe on one split in a process of its own; what it reports, and what it cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        output_dir = Path(folder, "run")
+        command = [sys.executable, "-m", "run_glue_style", "--recipe", recipe, "--split_seed", str(seed)]
+        command += ["--output_dir", str(output_dir), *flags]
+        start = time.perf_counter()
+        with open(Path(folder, "log"), "wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status:
+            raise UserError(f"split {seed} failed: {Path(folder, 'log').read_text(errors='replace')[-2000:]}")
+        results = json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
+    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    costs = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": kilobytes / 1024}
+    return {"split_seed": seed, **results, **costs}

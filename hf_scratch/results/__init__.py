@@ -1,0 +1,1 @@
+"""Weights to numbers: metrics, their intervals, baselines to beat, and the files of a run."""

@@ -1,0 +1,71 @@
+"""The model card: README.md of the checkpoint."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from .metrics import METRICS
+from .summary import Row
+
+USAGE = """```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="{folder}"{trust})
+classify("...")
+```"""
+
+
+def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], sentence: str, names: list[str]):
+    """Write README.md: metadata that the Hub reads, results beside the baselines, and how to load it.
+
+    Args:
+        folder: of the run.
+        name: of the model.
+        task: that it was trained on.
+        part: that is reported.
+        rows: the model's metrics first, then the baselines'.
+        sentence: the verdict.
+        names: of the classes.
+    """
+    model = rows[0]
+    custom_code = "auto_map" in json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["hf_scratch"],
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type="text-classification",
+                dataset_type=task,
+                dataset_name=task,
+                dataset_split=part,
+                metric_type=metric,
+                metric_value=model.values[metric],
+            )
+            for metric in METRICS
+        ],
+    )
+    lines = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {name}",
+        f"A text classifier for {task} with the classes {', '.join(names)}.",
+        f"## Results on the {part} part",
+        markdown_table(rows),
+        sentence,
+        "## Use",
+        USAGE.format(folder=Path(folder).name, trust=", trust_remote_code=True" if custom_code else ""),
+    ]
+    Path(folder, "README.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+
+def markdown_table(rows: list[Row]) -> str:
+    lines = ["| | " + " | ".join(name.replace("_", " ") for name in METRICS) + " |", "|---|" + "---|" * len(METRICS)]
+    for row in rows:
+        cells = []
+        for name in METRICS:
+            low, high = row.bounds[name]
+            cells.append(f"{100 * row.values[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})")
+        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+"""The files of a run: predictions, and the record of what made it."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict
+
+PACKAGES = ("hf-scratch", "torch", "transformers", "datasets", "evaluate", "accelerate", "scikit-learn", "tokenizers")
+
+
+def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, names: list[str]):
+    """Write predictions.parquet and .tsv: id, text, gold and predicted label by name, one probability a class.
+
+    Args:
+        folder: of the run.
+        rows: the part that was predicted.
+        probabilities: `(N, num_labels)`.
+        names: of the classes.
+    """
+    table = pd.DataFrame({name: rows[name][:] for name in ("id", "text", "text_pair") if name in rows.column_names})
+    table["label"] = [names[label] if label >= 0 else None for label in rows["label"]]
+    table["prediction"] = [names[label] for label in probabilities.argmax(-1)]
+    for id_, name in enumerate(names):
+        table[f"probability_{name}"] = probabilities[:, id_]
+    table.to_parquet(Path(folder, "predictions.parquet"), index=False)
+    table.to_csv(Path(folder, "predictions.tsv"), sep="\t", index=False)
+
+
+def write_record(folder: str, **facts):
+    """Write or extend run.json: all that is needed to run it again. It stays on this machine: it holds paths."""
+    path = Path(folder, "run.json")
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(record | facts, indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict:
+    """Versions, hardware, git revision and time."""
+    import torch
+
+    return {
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "git_revision": git_revision(),
+        "platform": platform.platform(),
+        "cpu_threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }
+
+
+def version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_revision() -> str | None:
+    """The commit of the checkout that this package is in, with -dirty if it was changed; None outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def data_fingerprint(parts: DatasetDict) -> str:
+    """A hash of every part's ids, texts and labels: equal for equal rows, wherever they were read from."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part, rows in sorted(parts.items()):
+        for row in zip(*(rows[column] for column in ("id", "text", "label")), strict=True):
+            digest.update(repr((part, *row)).encode())
+    return digest.hexdigest()

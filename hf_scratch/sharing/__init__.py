@@ -1,0 +1,1 @@
+"""Weights to other people: everything that is saved here loads anywhere."""

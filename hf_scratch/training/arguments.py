@@ -1,0 +1,246 @@
+"""Every flag of a run, from the command line, a recipe or both."""
+
+import dataclasses
+import datetime
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from ..data.arguments import DataArguments
+from ..errors import UserError, closest
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+GROUPS = ("model", "data", "training", "from_scratch", "from_pretrained")
+MODEL_FLAGS = ("model_name_or_path", "model_type")
+DATA_FLAGS = ("task_name", "dataset_name", "train_file")
+ACTIONS = ("do_train", "do_eval", "do_predict")
+
+
+@dataclass
+class ModelArguments:
+    """Give one of --model_name_or_path (weights are loaded) and --model_type (they are drawn)."""
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "Weights to start from: a name on the Hub, a folder, or package://NAME/PATH."}
+    )
+    model_type: str | None = field(
+        default=None, metadata={"help": "Random weights of this type: scratch, bert, or any other that is registered."}
+    )
+    config_overrides: str | None = field(
+        default=None, metadata={"help": "Changes to the configuration: hidden_size=128,num_hidden_layers=2"}
+    )
+    config_name: str | None = field(default=None, metadata={"help": "A configuration other than the model's."})
+    tokenizer_name: str | None = field(default=None, metadata={"help": "A tokenizer other than the model's."})
+    tokenizer_vocab_size: int = field(
+        default=8000, metadata={"help": "Size of the WordPiece vocabulary that is learnt where no tokenizer is named."}
+    )
+    cache_dir: str | None = field(default=None, metadata={"help": "Where downloads are kept."})
+    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit on the Hub."})
+    token: str | None = field(default=None, metadata={"help": "The Hub's token, if not the one of `hf auth login`."})
+    trust_remote_code: bool = field(default=False, metadata={"help": "Run the code that a model's folder carries."})
+    ignore_mismatched_sizes: bool = field(
+        default=False, metadata={"help": "Replace a head whose size does not fit the classes by a new one."}
+    )
+
+
+@dataclass
+class ResultArguments:
+    """What a run reports, and where it puts its files."""
+
+    recipe: str | None = field(
+        default=None, metadata={"help": "A recipe of hf_scratch/recipes by its name, or a YAML or JSON file of flags."}
+    )
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
+    confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
+    baselines: str = field(default="auto", metadata={"help": "auto: a majority class and a linear model; never."})
+
+
+@dataclass
+class RunArguments:
+    """All flags of a run, settled."""
+
+    model: ModelArguments
+    data: DataArguments
+    results: ResultArguments
+    training: TrainingArguments
+    command: list[str]
+    given: set[str]
+
+    @property
+    def model_label(self) -> str:
+        """The model's name, as tables show it."""
+        return (self.model.model_name_or_path or self.model.model_type).removeprefix("package://")
+
+    def output_dir(self, task: str) -> str:
+        """Where the run's files go: --output_dir, or a new folder under runs/."""
+        if "output_dir" in self.given:
+            return self.training.output_dir
+        name = Path(self.results.recipe).stem if self.results.recipe else task
+        return str(Path("runs", f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"))
+
+    def record(self) -> dict:
+        """What run.json holds of them: all that is needed to run it again, and no token."""
+        groups = {"model": self.model, "data": self.data, "results": self.results}
+        arguments = {name: dataclasses.asdict(group) for name, group in groups.items()}
+        arguments["model"]["token"] = None
+        arguments["training"] = self.training.to_sanitized_dict()  # hides its tokens
+        return {"command": hide_token(self.command), "arguments": arguments}
+
+
+def hide_token(command: list[str]) -> list[str]:
+    """The command without the values of --token and --hub_token."""
+    hidden, secret = [], False
+    for word in command:
+        name, equals, _ = word.partition("=")
+        is_flag = name.replace("-", "_") in ("__token", "__hub_token")
+        hidden.append("***" if secret else f"{name}=***" if is_flag and equals else word)
+        secret = is_flag and not equals
+    return hidden
+
+
+class Parser(HfArgumentParser):
+    """Flags only in full, and complaints that say what to do."""
+
+    def __init__(self):
+        super().__init__(
+            (ModelArguments, DataArguments, ResultArguments, TrainingArguments),
+            prog="python run_glue_style.py",
+            allow_abbrev=False,
+            description="Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
+        )
+
+    def error(self, message):
+        raise UserError(f"{message}; `python run_glue_style.py --help` lists every flag")
+
+    def given(self, argv: list[str]) -> set[str]:
+        """The names of the arguments that `argv` sets.
+
+        Raises:
+            UserError: if it holds an unknown flag.
+        """
+        names = set()
+        for word in argv:
+            if word.startswith("--"):
+                flag = word.split("=")[0]
+                if flag not in self._option_string_actions:
+                    self.error(f"unknown flag {flag}.{closest(flag, self._option_string_actions)} A flag is one that is listed")
+                names.add(self._option_string_actions[flag].dest)
+        return names
+
+
+def parse_arguments(argv: list[str]) -> RunArguments:
+    """Settle the flags: a recipe's values first, the user's over them; without either, the recipe `quickstart`.
+
+    Args:
+        argv: the command line without the program's name; or one YAML or JSON file.
+
+    Raises:
+        UserError: if a flag, recipe or value is unknown or they contradict each other.
+    """
+    if len(argv) == 1 and Path(argv[0]).suffix in (".yaml", ".yml", ".json"):
+        argv = ["--recipe", argv[0]]
+    parser = Parser()
+    if "-h" in argv:
+        parser.parse_args(["--help"])
+    given = parser.given(argv)
+    recipe = flag_value(parser, argv, "recipe")
+    if not given.intersection(("recipe", *MODEL_FLAGS, *DATA_FLAGS)):
+        recipe = "quickstart"
+    values = recipe_values(recipe, given) if recipe else {}
+    parser.given([f"--{name}" for name in values])
+    model, data, results, training, extra = parse(parser, [*as_flags(values), *argv])
+    if extra:
+        parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
+    results.recipe = recipe
+    check_model(model)
+    settle_training(training, given | set(values))
+    return RunArguments(model, data, results, training, [sys.argv[0], *argv], given | set(values))
+
+
+def parse(parser: Parser, argv: list[str]):
+    """Let the dataclasses check the values."""
+    try:
+        return parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+    except UserError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{error}; mend the flag, or see `python run_glue_style.py --help`") from error
+
+
+def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
+    """The value of one flag, before the others can be parsed."""
+    known, _ = parser.parse_known_args(argv)
+    return getattr(known, name)
+
+
+def recipe_values(recipe: str, given: set[str]) -> dict:
+    """Read a recipe: flat flags, or the groups model, data, training, and from_scratch or from_pretrained.
+
+    A group that the user replaces is dropped as a whole: the model with --model_name_or_path or --model_type, the data with
+    --task_name, --dataset_name or --train_file.
+
+    Args:
+        recipe: name or file.
+        given: the flags of the command line.
+
+    Raises:
+        UserError: if there is no such recipe, or it is no table of flags.
+    """
+    path = Path(recipe) if Path(recipe).suffix else RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        names = sorted(file.stem for file in RECIPES.glob("*.yaml"))
+        raise UserError(
+            f"there is no recipe {recipe!r}; a recipe is a file, or one of {', '.join(names)}.{closest(recipe, names)}"
+        )
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML or JSON ({error}); a recipe holds one `flag: value` a line") from error
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: holds a {type(table).__name__}, but a recipe is a table; write one `flag: value` a line")
+    groups = {name: table.pop(name, None) or {} for name in GROUPS}
+    if given.intersection(MODEL_FLAGS):
+        groups["model"] = {}
+    if given.intersection(DATA_FLAGS):
+        groups["data"] = {}
+    pretrained = "model_name_or_path" in given | set(groups["model"]) | set(table)
+    groups.pop("from_scratch" if pretrained else "from_pretrained")
+    for group in groups.values():
+        table |= group
+    return {name: value for name, value in table.items() if name != "recipe"}
+
+
+def as_flags(values: dict) -> list[str]:
+    """`{"learning_rate": 1e-3, "bf16": True}` -> `["--learning_rate=0.001", "--bf16=true"]`."""
+    flags = []
+    for name, value in values.items():
+        if isinstance(value, list):
+            flags += [f"--{name}", *map(str, value)]
+        elif value is not None:
+            flags.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return flags
+
+
+def check_model(model: ModelArguments):
+    """Exactly one model must be named."""
+    named = [name for name in MODEL_FLAGS if getattr(model, name)]
+    if len(named) != 1:
+        raise UserError(
+            f"{' and '.join(f'--{name}' for name in named) or 'no model flag'} given, but a run trains exactly one model; give "
+            "--model_name_or_path bert-base-cased for pre-trained weights, --model_type scratch for random ones, or --recipe "
+            "quickstart for a small encoder that trains in minutes"
+        )
+
+
+def settle_training(training: TrainingArguments, given: set[str]):
+    """Without --do_train, --do_eval and --do_predict, do all of them; pin memory only where there is a device to copy to."""
+    if not given.intersection(ACTIONS):
+        training.do_train = training.do_eval = training.do_predict = True
+    if training.device.type == "cpu":
+        training.dataloader_pin_memory = False
+    if training.do_train is False and training.load_best_model_at_end:
+        training.load_best_model_at_end = False

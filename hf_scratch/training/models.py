@@ -1,0 +1,143 @@
+"""The model, configuration and tokenizer that the flags name: random or pre-trained, ours or anybody's, by the same way."""
+
+from pathlib import Path
+
+import yaml
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
+from ..data.tokenization import train_wordpiece
+from ..errors import UserError, closest
+from .arguments import ModelArguments
+
+
+def load_config(args: ModelArguments) -> PretrainedConfig:
+    """The configuration of a named model or of a type, with --config_overrides.
+
+    Raises:
+        UserError: if the model or type is unknown, or a key is not one of its configuration's.
+    """
+    name = args.config_name or args.model_name_or_path
+    if name:
+        config = from_hub_or_disk(AutoConfig, name, args)
+    elif args.model_type in CONFIG_MAPPING:
+        config = AutoConfig.for_model(args.model_type)
+    else:
+        raise UserError(
+            f"--model_type {args.model_type!r} is not registered.{closest(args.model_type, CONFIG_MAPPING.keys())} Give "
+            "scratch, bert or another type that transformers knows, or --model_name_or_path for weights"
+        )
+    apply_overrides(config, args.config_overrides)
+    return config
+
+
+def apply_overrides(config: PretrainedConfig, overrides: str | None):
+    """Set `k=v,...` on a configuration; transformers itself would store a misspelt key and ignore it.
+
+    Raises:
+        UserError: if a pair has no `=`, the key is unknown, or the value is of the wrong kind.
+    """
+    for pair in filter(None, (overrides or "").split(",")):
+        key, equals, value = (word.strip() for word in pair.partition("="))
+        if not equals:
+            raise UserError(f"--config_overrides holds {pair!r}, but takes key=value pairs; write {key}=VALUE")
+        if not hasattr(config, key):
+            keys = [name for name in config.to_dict() if not name.startswith("_")]
+            raise UserError(
+                f"--config_overrides {pair}: the configuration of {config.model_type} has no {key!r}.{closest(key, keys)} "
+                f"Its keys are {', '.join(sorted(keys))}"
+            )
+        try:
+            setattr(config, key, yaml.safe_load(value))
+        except Exception as error:  # the strict dataclass of the configuration says what it takes
+            raise UserError(f"--config_overrides {pair}: {' '.join(str(error).split())}; give a value of that kind") from error
+
+
+def load_tokenizer(args: ModelArguments, train_texts, max_length: int) -> PreTrainedTokenizerBase:
+    """The named tokenizer, else the named model's, else a WordPiece vocabulary learnt from the training texts.
+
+    Raises:
+        UserError: if there is no such tokenizer.
+    """
+    name = args.tokenizer_name or args.model_name_or_path
+    if name is None:
+        return train_wordpiece(train_texts, args.tokenizer_vocab_size, max_length)
+    return from_hub_or_disk(AutoTokenizer, name, args)
+
+
+def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, names: list[str]) -> PreTrainedModel:
+    """A classifier with one output a class, named; weights loaded if the flags name some, drawn otherwise.
+
+    Raises:
+        UserError: if the sizes do not fit together, or the encoder's weights are not all in the checkpoint.
+    """
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: id_ for id_, name in enumerate(names)}
+    if args.model_name_or_path:
+        model = load_weights(args, config)
+    else:
+        config.vocab_size = len(tokenizer)
+        config.pad_token_id = tokenizer.pad_token_id
+        try:
+            model = AutoModelForSequenceClassification.from_config(config)
+        except (ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+            raise UserError(f"no {config.model_type} model can be built so: {error}; mend --config_overrides") from error
+    return model
+
+
+def load_weights(args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:
+    """Load a classifier and refuse one whose encoder would in part be random."""
+    model, report = from_hub_or_disk(
+        AutoModelForSequenceClassification,
+        args.model_name_or_path,
+        args,
+        config=config,
+        ignore_mismatched_sizes=args.ignore_mismatched_sizes,
+        output_loading_info=True,
+    )
+    backbone = f"{model.base_model_prefix}."
+    missing = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
+    if missing:
+        raise UserError(
+            f"{args.model_name_or_path}: {len(missing)} tensors of the encoder are not in the checkpoint "
+            f"({', '.join(missing[:3])} ...), and would be random; check that the weights belong to this configuration"
+        )
+    return model
+
+
+def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
+    """`auto_class.from_pretrained` for a Hub name, a folder or a package:// address, quick to fail without a network.
+
+    Raises:
+        UserError: if it cannot be loaded.
+    """
+    path = resolve_address(name)
+    local = Path(path).exists()
+    if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
+        raise UserError(f"{name}: no such folder; give the folder of a checkpoint, or owner/name for one on the Hub")
+    reachable = local or hub_is_reachable()
+    try:
+        return auto_class.from_pretrained(
+            path,
+            cache_dir=args.cache_dir,
+            revision=args.model_revision,
+            token=args.token,
+            trust_remote_code=args.trust_remote_code,
+            **kwargs,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if not reachable:
+            raise UserError(f"model {name!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
+        raise UserError(
+            f"{name}: cannot be loaded ({' '.join(str(error).split())}); check the name, or that the folder holds config.json, "
+            "model.safetensors and tokenizer.json"
+        ) from error

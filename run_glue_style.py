@@ -1,0 +1,160 @@
+"""Fine-tune an encoder on labelled text, from random or pre-trained weights, and report a number that can be trusted.
+
+python run_glue_style.py                                                       # the recipe `quickstart`
+python run_glue_style.py --model_name_or_path bert-base-cased --task_name yelp_review_full --output_dir yelp
+python run_glue_style.py --recipe quickstart --train_file reviews.csv
+"""
+
+import sys
+import time
+
+from transformers import set_seed
+from transformers.utils import logging
+
+import hf_scratch  # noqa: F401  registers the scratch model
+from hf_scratch.data import batching, columns, doctor, sources, splits, tasks, tokenization
+from hf_scratch.errors import UserError
+from hf_scratch.results import card, files, summary
+from hf_scratch.results.baselines import fit_baselines
+from hf_scratch.results.metrics import compute_metrics
+from hf_scratch.results.outcome import Outcome, predict
+from hf_scratch.sharing.certificate import certify
+from hf_scratch.training import folder, models
+from hf_scratch.training.arguments import RunArguments, parse_arguments
+from hf_scratch.training.trainer import ClassificationTrainer
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, and turn what the user can mend into one message and exit code 2."""
+    try:
+        run(parse_arguments(sys.argv[1:] if argv is None else argv))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: RunArguments):
+    """Data, model, training, results, sharing: one after the other."""
+    started = time.perf_counter()
+    logging.set_verbosity(args.training.get_process_log_level())
+    say = print if args.training.process_index == 0 else lambda *_: None
+
+    task, parts, names = read_data(args, say)
+    output_dir = args.training.output_dir = args.output_dir(task.name)
+    resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
+    folder.check_folder(output_dir, bool(resume), args.results.overwrite_output_dir)
+
+    set_seed(args.training.seed)
+    model, tokenizer, parts = build(args, parts, names, say)
+    if args.training.process_index == 0:
+        folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
+        files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
+    trainer = train(args, model, tokenizer, parts, resume)
+    results = report(args, trainer, parts, names, task.name, say)
+    if trainer.is_world_process_zero():
+        share(trainer, tokenizer, parts["train"], say)
+        files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
+    say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
+
+
+def read_data(args: RunArguments, say):
+    """Rows of the task in one form, in their parts, looked over."""
+    task = tasks.choose_task(args.data)
+    with args.training.main_process_first(desc="read the data"):
+        splits_as_read = sources.load_splits(task)
+    if "train" not in splits_as_read:
+        raise UserError(f"{task.name} has the parts {', '.join(splits_as_read)}, but training needs one called train")
+    task = columns.find_columns(splits_as_read, task)
+    examples, names = columns.to_examples(splits_as_read, task)
+    evaluates = args.training.do_eval or args.training.eval_strategy != "no"
+    parts = splits.choose_parts(examples, args.data, args.training.load_best_model_at_end, evaluates)
+    say(f"{task.name}: {doctor.describe(parts, names)}")
+    for finding in doctor.examine(parts, names):
+        say(f"  note: {finding}")
+    return task, parts, names
+
+
+def build(args: RunArguments, parts, names, say):
+    """Configuration, tokenizer, model, and every part in the model's tokens."""
+    config = models.load_config(args.model)
+    tokenizer = models.load_tokenizer(args.model, parts["train"]["text"], args.data.max_seq_length)
+    model = models.build_model(args.model, config, tokenizer, names)
+    length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
+    if length < args.data.max_seq_length:
+        say(f"  note: max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
+    args.data.max_seq_length = length
+    with args.training.main_process_first(desc="tokenize"):
+        parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
+    say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
+    return model, tokenizer, parts
+
+
+def train(args: RunArguments, model, tokenizer, parts, resume: str | None) -> ClassificationTrainer:
+    """The Hugging Face Trainer; what it saves last is the best checkpoint, if it was asked to select one."""
+    trainer = ClassificationTrainer(
+        model=model,
+        args=args.training,
+        train_dataset=parts["train"],
+        eval_dataset=parts.get("selection", parts.get("validation")),
+        data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
+        processing_class=tokenizer,
+        compute_metrics=compute_metrics,
+    )
+    if args.training.do_train:
+        metrics = trainer.train(resume_from_checkpoint=resume).metrics
+        tokens = trainer.state.epoch * sum(map(len, parts["train"]["input_ids"]))
+        metrics["train_samples"] = len(parts["train"])
+        metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
+        trainer.save_metrics("train", metrics)
+        trainer.save_state()
+    trainer.save_model()
+    return trainer
+
+
+def report(args: RunArguments, trainer, parts, names, task: str, say) -> dict:
+    """Numbers with intervals, beside baselines; predictions; the model card. The test part is touched here, once."""
+    level = args.results.confidence_level
+    outcomes = {}
+    if args.training.do_eval and "validation" in parts:
+        outcomes["validation"] = predict(trainer, parts["validation"], "eval", level)
+    if args.training.do_predict and "test" in parts:
+        outcomes["test"] = predict(trainer, parts["test"], "test", level)
+    if not outcomes or not trainer.is_world_process_zero():
+        return {}
+
+    last = list(outcomes.values())[-1]
+    files.write_predictions(args.training.output_dir, last.rows, last.probabilities, names)
+    labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
+    if labelled:
+        compare(args, outcomes[labelled[-1]], labelled[-1], parts["train"], names, task, say)
+    for part, outcome in outcomes.items():
+        trainer.save_metrics({"test": "predict", "validation": "eval"}[part], outcome.metrics)
+    return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}
+
+
+def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, names, task: str, say):
+    """The model's row above the baselines' on the same rows, and which is better."""
+    level = args.results.confidence_level
+    rows, sentence = [outcome.scored(args.model_label, level)], ""
+    if args.results.baselines == "auto":
+        baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled))
+        for baseline in baselines:
+            rows.append(summary.judge(baseline.name, outcome.gold, baseline.predicted, level))
+            outcome.metrics.update(rows[-1].flat(f"baseline_{baseline.key}"))
+        sentence = summary.verdict(args.model_label, outcome.gold, outcome.predicted, baselines, level)
+    say(f"\n{summary.table(rows, f'{task}, {part} part, {len(outcome.gold):,} rows')}\n{sentence}\n")
+    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, names)
+
+
+def share(trainer: ClassificationTrainer, tokenizer, rows, say):
+    """Prove that the folder loads elsewhere, before anybody is told that the run is done."""
+    columns_of_text = [name for name in ("text", "text_pair") if name in rows.column_names]
+    texts = [[row[name] for name in columns_of_text] for row in rows.select(range(min(8, len(rows))))]
+    texts = [text[0] if len(text) == 1 else text for text in texts]
+    result = certify(trainer.args.output_dir, trainer.model, tokenizer, texts)
+    say(f"reloaded elsewhere: {result['weights']} weights, and the logits of {result['texts']} texts, equal to the last bit")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
