@@ -13,3 +13,4 @@ transformers.AutoConfig.register("scratch", model.ScratchConfig)
 for auto_class, path in AUTO_MAP.items():
     if auto_class != "AutoConfig":
         getattr(transformers, auto_class).register(model.ScratchConfig, getattr(model, path.rpartition(".")[2]))
+transformers.AutoModelForSeq2SeqLM.register(model.ScratchConfig, model.ScratchForConditionalGeneration)

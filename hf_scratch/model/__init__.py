@@ -19,6 +19,7 @@ from .modeling_scratch import (
     ScratchModel,
     ScratchPreTrainedModel,
 )
+from .modeling_scratch_seq2seq import ScratchForConditionalGeneration
 from .positional import PositionalEncoding, RotaryPositionEmbedding
 from .transformer import Transformer
 
@@ -28,6 +29,7 @@ __all__ = [
     "PositionalEncoding",
     "RotaryPositionEmbedding",
     "ScratchConfig",
+    "ScratchForConditionalGeneration",
     "ScratchForMaskedLM",
     "ScratchForMultipleChoice",
     "ScratchForNextSentencePrediction",

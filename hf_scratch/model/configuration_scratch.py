@@ -36,6 +36,10 @@ class ScratchConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    decoder_start_token_id: int | None = None
+    use_cache: bool | None = None
     tie_word_embeddings: bool = True
     norm_first: bool = True
     position_embedding_type: str = "sinusoidal"

@@ -15,9 +15,10 @@ def sinusoids(positions: torch.Tensor, dim: int) -> torch.Tensor:
         dim: size D of the result's last dimension; an odd D ends in a sine.
 
     Returns:
-        `(*positions.shape, D)`, float64: angles of large positions need it.
+        `(*positions.shape, D)`, in float64 where the device has it: angles of large positions need it.
     """
-    even = torch.arange(0, dim, 2, device=positions.device, dtype=torch.float64)
+    precise = torch.float32 if positions.device.type == "mps" else torch.float64
+    even = torch.arange(0, dim, 2, device=positions.device, dtype=precise)
     angles = positions.unsqueeze(-1) / 10000 ** (even / dim)  # (..., ⌈D/2⌉)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :dim]
 
