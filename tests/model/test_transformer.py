@@ -145,6 +145,40 @@ def test_greedy_decoding_stops_when_all_rows_have_ended():
     assert ours.generate(source, BOS, EOS, 13).shape == (B, 1 + 13)
 
 
+def strings_and_their_reverses(rows, generator):
+    """Random strings of 4 to 12 tokens, filled up with PAD `(B, 12)`; and backwards, with EOS behind them `(B, 13)`."""
+    lengths, positions = torch.randint(4, 13, (rows, 1), generator=generator), torch.arange(13)
+    tokens = torch.randint(3, 20, (rows, 13), generator=generator)
+    backwards = tokens.gather(1, (lengths - 1 - positions).clamp(min=0))
+    backwards = backwards.masked_fill(positions > lengths, PAD).masked_fill(positions == lengths, EOS)
+    return tokens.masked_fill(positions >= lengths, PAD)[:, :12], backwards
+
+
+@pytest.mark.slow
+def test_it_learns_to_reverse_strings():
+    torch.manual_seed(0)
+    generator, steps = torch.Generator().manual_seed(0), 800
+    ours = Transformer(20, 20, dim=64, depth=1, heads=4, dim_head=16, max_len=13)
+    optimizer = torch.optim.AdamW(ours.parameters(), betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps, pct_start=0.2)
+    for _ in range(steps):
+        source, target = strings_and_their_reverses(64, generator)
+        shifted = nn.functional.pad(target[:, :-1], (1, 0), value=BOS)
+        logits = ours(source, shifted, source_mask=source != PAD)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PAD)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(ours.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+
+    source, target = strings_and_their_reverses(1000, torch.Generator().manual_seed(1))
+    written = ours.eval().generate(source, BOS, EOS, max_new_tokens=13, source_mask=source != PAD)[:, 1:]
+    written = nn.functional.pad(written, (0, 13 - written.shape[1]), value=EOS)
+    exact = (written == target.where(target != PAD, EOS)).all(dim=1).double().mean().item()
+    assert exact >= 0.99
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
