@@ -8,6 +8,7 @@ counted for it. For example:
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ def add_arguments(parser):
     parser.add_argument("recipe", help="name of a recipe, such as quickstart")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--record", help="JSON file to write the runs to")
-    parser.add_argument("flags", nargs="*", help="after --, more flags for run_glue_style.py")
+    parser.add_argument("--flags", default="", help="more flags for run_glue_style.py, in one string: '--seed 3 --fp16'")
 
 
 def run(args) -> int:
@@ -31,7 +32,7 @@ def run(args) -> int:
     runs = []
     print("split  accuracy  TF-IDF  seconds  CPU seconds  peak MB")
     for seed in range(args.splits):
-        runs.append(one_run(args.recipe, seed, args.flags))
+        runs.append(one_run(args.recipe, seed, shlex.split(args.flags)))
         accuracy, tfidf = (100 * runs[-1][key] for key in ("test_accuracy", "baseline_tfidf_accuracy"))
         costs = f"{runs[-1]['seconds']:7.1f}  {runs[-1]['cpu_seconds']:11.1f}  {runs[-1]['peak_mb']:7.0f}"
         print(f"{seed:5}  {accuracy:8.1f}  {tfidf:6.1f}  {costs}", flush=True)
@@ -55,6 +56,7 @@ def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
             _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
         if status:
             raise UserError(f"split {seed} failed: {Path(folder, 'log').read_text(errors='replace')[-2000:]}")
         results = json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """Text to token ids: a WordPiece vocabulary learnt from the training part, and the tokenizing of all parts."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from datasets import DatasetDict
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -17,7 +17,7 @@ SPECIAL_TOKENS = {
 }
 
 
-def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowercase: bool = True) -> PreTrainedTokenizerFast:
+def train_wordpiece(texts: Sequence[str], vocab_size: int, max_length: int, lowercase: bool = True) -> PreTrainedTokenizerFast:
     """Learn a WordPiece vocabulary and wrap it as BERT's tokenizer: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`.
 
     Args:
@@ -31,13 +31,13 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowe
     """
     if vocab_size < 100:
         raise UserError(f"--tokenizer_vocab_size is {vocab_size}, but it must be at least 100; 8000 suits a small corpus")
-    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    special_tokens = list(SPECIAL_TOKENS.values())
+    tokenizer = bert_tokenizer(lowercase)
+    # The library numbers continuing letters in the order of a hash map, another one each time, and breaks ties between equally
+    # frequent pieces by these numbers. Named before the rest, in order, they make the vocabulary the same on every run.
+    special_tokens = [*SPECIAL_TOKENS.values(), *continuing_letters(tokenizer, texts)]
     trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special_tokens, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = bert_tokenizer(lowercase, vocabulary=tokenizer.get_vocab())
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -50,6 +50,22 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int, max_length: int, lowe
         clean_up_tokenization_spaces=False,
         **SPECIAL_TOKENS,
     )
+
+
+def bert_tokenizer(lowercase: bool, vocabulary: dict[str, int] | None = None) -> Tokenizer:
+    """BERT's rules for words, over a vocabulary that is given or still to be learnt."""
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary or {}, unk_token=SPECIAL_TOKENS["unk_token"]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def continuing_letters(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """'##a', '##b', ...: the characters of the texts that can stand inside a word, in order."""
+    characters = set().union(*map(tokenizer.normalizer.normalize_str, texts))
+    inside = [letter for letter in characters if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{letter}")) == 1]
+    return sorted(f"##{letter}" for letter in inside if not letter.isspace())
 
 
 def tokenize(

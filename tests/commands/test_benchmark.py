@@ -1,0 +1,25 @@
+import json
+
+import pytest
+
+from hf_scratch.__main__ import main
+from tests.conftest import TINY
+
+
+@pytest.mark.slow
+def test_every_split_is_run_and_recorded(reviews_csv, tmp_path, capsys):
+    recipe = tmp_path / "tiny.json"
+    recipe.write_text(json.dumps({"train_file": reviews_csv, "model_type": "scratch", "config_overrides": TINY}))
+    record = tmp_path / "record.json"
+    flags = "--num_train_epochs 1 --max_seq_length 37 --tokenizer_vocab_size 151 --use_cpu"
+    assert main(["benchmark", str(recipe), "--splits", "2", "--record", str(record), "--flags", flags]) == 0
+    runs = json.loads(record.read_text())
+    assert [run["split_seed"] for run in runs] == [0, 1]
+    assert all(run["seconds"] > 1 and run["peak_mb"] > 100 and 0 <= run["test_accuracy"] <= 1 for run in runs)
+    assert "over 2 splits, standard deviation" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_with_its_message(capsys):
+    assert main(["benchmark", "no-such-recipe", "--splits", "1"]) == 2
+    assert "there is no recipe 'no-such-recipe'" in capsys.readouterr().err

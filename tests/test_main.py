@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+import pytest
+
+from hf_scratch.__main__ import main
+
+
+def test_help_lists_every_verb_with_one_line(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert "benchmark" in printed and "Time a recipe" in printed
+
+
+def test_a_verbs_help_has_an_example(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["benchmark", "--help"])
+    assert "hf-scratch benchmark quickstart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["benchmrk"], "there is no verb 'benchmrk'. Did you mean benchmark? The verbs are"),
+        (["benchmark"], "the following arguments are required: recipe; `hf-scratch benchmark --help`"),
+        (["benchmark", "quickstart", "--splits", "0"], "--splits is 0, but at least 1 run is needed"),
+    ],
+)
+def test_mendable_errors_are_one_message_and_exit_code_2(argv, message, capsys):
+    assert main(argv) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.out == ""
+
+
+@pytest.mark.slow
+def test_the_module_runs_as_a_program():
+    child = subprocess.run([sys.executable, "-m", "hf_scratch", "nothing"], capture_output=True, text=True)
+    assert child.returncode == 2 and child.stderr.startswith("error: there is no verb 'nothing'")

@@ -1,0 +1,166 @@
+"""The script from end to end, as a user runs it, for random and for pre-trained weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    pipeline,
+    set_seed,
+)
+
+import run_glue_style
+from hf_scratch.data import columns, sources, splits, tasks, tokenization
+from hf_scratch.data.arguments import DataArguments
+
+FILES = (
+    *("README.md", "all_results.json", "config.json", "eval_results.json", "model.safetensors", "predict_results.json"),
+    *("predictions.parquet", "predictions.tsv", "roundtrip.json", "run.json", "tokenizer.json", "train_results.json"),
+    "trainer_state.json",
+)
+STRANGER = """
+import sys
+sys.modules["hf_scratch"] = None
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+folder, text, out = sys.argv[1:]
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
+inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+save_file({"logits": model(**inputs).logits.detach()}, out)
+answer = pipeline("text-classification", model=folder, trust_remote_code=True)(text)
+assert answer[0]["label"] in ("good", "bad"), answer
+"""
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out the certificate, a process of seconds, where a test is about something else."""
+    monkeypatch.setattr(run_glue_style, "certify", lambda *_: {"weights": 0, "texts": 0})
+
+
+def results_of(folder) -> dict:
+    return json.loads(Path(folder, "all_results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=["scratch", "bert"])
+def flags(request):
+    """The same flags but for the model's."""
+    return request.getfixturevalue(f"{request.param}_flags")
+
+
+@pytest.mark.slow
+def test_the_whole_flow_leaves_all_files_and_honest_keys(flags, tmp_path, capsys):
+    assert run_glue_style.main(flags) == 0
+    folder = tmp_path / "run"
+    assert not [name for name in FILES if not (folder / name).exists()]
+    results = results_of(folder)
+    for key in ("eval_accuracy", "test_accuracy", "test_macro_f1", "baseline_majority_accuracy", "baseline_tfidf_macro_f1"):
+        assert 0 <= results[f"{key}_low"] <= results[key] <= results[f"{key}_high"] <= 1
+    assert results["train_samples"] + results["eval_samples"] + results["predict_samples"] == 211
+    assert results["train_tokens_per_second"] > 0
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    assert list(predictions) == ["id", "text", "label", "prediction", "probability_bad", "probability_good"]
+    assert (predictions.label == predictions.prediction).mean() == pytest.approx(results["test_accuracy"])
+    assert np.allclose(predictions.filter(like="probability_").sum(axis=1), 1)
+    assert pd.read_csv(folder / "predictions.tsv", sep="\t").id.tolist() == predictions.id.tolist()
+    assert json.loads((folder / "roundtrip.json").read_text())["logits_equal"] is True
+    printed = capsys.readouterr().out
+    assert "TF-IDF + logistic regression" in printed and "majority class" in printed and "95%" in printed
+
+
+@pytest.mark.slow
+def test_the_folder_opens_in_a_process_without_the_package(scratch_flags, tmp_path):
+    assert run_glue_style.main(scratch_flags) == 0
+    folder, out, text = str(tmp_path / "run"), tmp_path / "logits.safetensors", "a lovely film"
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules")}
+    subprocess.run([sys.executable, "-c", STRANGER, folder, text, str(out)], check=True, env=environment)
+    from safetensors.torch import load_file
+
+    # With the package imported no trust is needed.
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    assert torch.equal(model(**inputs).logits, load_file(out)["logits"])
+    assert model.config.id2label == {0: "bad", 1: "good"}
+    assert pipeline("text-classification", model=folder)(text)[0]["label"] in ("bad", "good")
+
+
+def test_bert_has_the_loss_curve_of_a_plain_trainer(quick, bert_flags, reviews_csv, tiny_bert, tmp_path):
+    """With our own features off, nothing of ours may stand between BERT and Trainer."""
+    assert run_glue_style.main([*bert_flags, "--logging_steps", "1", "--num_train_epochs", "2"]) == 0
+    ours = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+
+    data = DataArguments(train_file=reviews_csv)
+    task = tasks.choose_task(data)
+    as_read = sources.load_splits(task)
+    examples, _ = columns.to_examples(as_read, columns.find_columns(as_read, task))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    parts = tokenization.tokenize(splits.choose_parts(examples, data, selects=False, evaluates=True), tokenizer, 37)
+    set_seed(42)
+    plain = Trainer(
+        model=AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=2),
+        args=TrainingArguments(
+            output_dir=str(tmp_path / "plain"),
+            per_device_train_batch_size=17,
+            num_train_epochs=2,
+            logging_steps=1,
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=parts["train"],
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+    plain.train()
+    theirs = plain.state.log_history
+    losses = [step["loss"] for step in ours if "loss" in step]
+    assert len(losses) == 20
+    assert losses == [step["loss"] for step in theirs if "loss" in step]
+    assert [step["grad_norm"] for step in ours if "loss" in step] == [step["grad_norm"] for step in theirs if "loss" in step]
+
+
+def test_the_same_command_twice_gives_the_same_weights(quick, scratch_flags, tmp_path):
+    assert run_glue_style.main(scratch_flags) == 0
+    first = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert run_glue_style.main([*scratch_flags, "--overwrite_output_dir"]) == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == first
+
+
+def test_a_run_is_never_overwritten_unasked(quick, scratch_flags, tmp_path, capsys):
+    assert run_glue_style.main(scratch_flags) == 0
+    before = results_of(tmp_path / "run")
+    capsys.readouterr()
+    assert run_glue_style.main(scratch_flags) == 2
+    error = capsys.readouterr().err
+    assert "holds a run" in error and "--resume_from_checkpoint last" in error and "Traceback" not in error
+    assert results_of(tmp_path / "run") == before
+
+
+def test_an_unlabelled_test_part_is_predicted_and_validation_reported(quick, scratch_flags, tmp_path, capsys):
+    test = tmp_path / "test.csv"
+    test.write_text("text\na lovely film\nan awful film\n", encoding="utf-8")
+    assert run_glue_style.main([*scratch_flags, "--test_file", str(test)]) == 0
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert predictions.id.tolist() == ["test/0", "test/1"] and predictions.label.isna().all()
+    results = results_of(tmp_path / "run")
+    assert "test_accuracy" not in results and "baseline_tfidf_accuracy" in results
+    assert "validation part" in capsys.readouterr().out
+
+
+def test_the_best_checkpoint_by_validation_is_what_is_saved(quick, scratch_flags, tmp_path):
+    flags = ["--load_best_model_at_end", "--eval_strategy=epoch", "--save_strategy=epoch", "--metric_for_best_model=accuracy"]
+    assert run_glue_style.main([*scratch_flags, *flags, "--num_train_epochs", "5", "--learning_rate", "0.01"]) == 0
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    best = max(entry["eval_accuracy"] for entry in state["log_history"] if "eval_accuracy" in entry)
+    assert results_of(tmp_path / "run")["eval_accuracy"] == best == state["best_metric"]

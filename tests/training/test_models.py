@@ -1,0 +1,97 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BertConfig
+
+import hf_scratch  # noqa: F401  registers the scratch model
+from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.errors import UserError
+from hf_scratch.training.arguments import ModelArguments
+from hf_scratch.training.models import apply_overrides, build_model, load_config, load_tokenizer
+from tests.conftest import TINY, make_reviews
+
+NAMES = ["bad", "good", "so-so"]
+TEXTS = [text for text, _ in make_reviews(97)]
+
+
+@pytest.mark.parametrize("model_type", ["scratch", "bert"])
+def test_random_weights_of_any_type_fit_the_tokenizer_and_the_classes(model_type):
+    args = ModelArguments(model_type=model_type, config_overrides=TINY)
+    tokenizer = train_wordpiece(TEXTS, vocab_size=151, max_length=37)
+    model = build_model(args, load_config(args), tokenizer, NAMES)
+    assert model.config.model_type == model_type
+    assert model.config.vocab_size == model.get_input_embeddings().num_embeddings == len(tokenizer)
+    assert model.config.id2label == dict(enumerate(NAMES))
+    assert model(**tokenizer(TEXTS[:5], padding=True, return_tensors="pt")).logits.shape == (5, 3)
+
+
+def test_loaded_weights_are_those_of_the_checkpoint(tiny_bert):
+    args = ModelArguments(model_name_or_path=tiny_bert)
+    model = build_model(args, load_config(args), AutoTokenizer.from_pretrained(tiny_bert), NAMES)
+    for name, tensor in load_file(f"{tiny_bert}/model.safetensors").items():
+        assert torch.equal(model.bert.state_dict()[name], tensor)
+    assert model.config.num_labels == 3
+
+
+def test_a_checkpoint_without_part_of_its_encoder_is_refused(tiny_bert, tmp_path):
+    import shutil
+
+    folder = tmp_path / "torn"
+    shutil.copytree(tiny_bert, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights = {name: tensor for name, tensor in weights.items() if "layer.1.intermediate" not in name}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    args = ModelArguments(model_name_or_path=str(folder))
+    with pytest.raises(UserError, match=r"2 tensors of the encoder are not in the checkpoint \(bert.encoder.layer.1"):
+        build_model(args, load_config(args), None, NAMES)
+
+
+def test_the_tokenizer_is_the_named_one_the_models_or_learnt(tiny_bert):
+    learnt = load_tokenizer(ModelArguments(model_type="scratch", tokenizer_vocab_size=131), TEXTS, 23)
+    assert (len(learnt), learnt.model_max_length) == (131, 23)
+    models = load_tokenizer(ModelArguments(model_name_or_path=tiny_bert), TEXTS, 23)
+    named = load_tokenizer(ModelArguments(model_type="scratch", tokenizer_name=tiny_bert), TEXTS, 23)
+    assert len(models) == len(named) == 151
+
+
+def test_overrides_have_the_types_of_yaml():
+    config = BertConfig()
+    apply_overrides(config, "hidden_size=36, hidden_act=relu,hidden_dropout_prob=0.3,classifier_dropout=0.2")
+    values = config.hidden_size, config.hidden_act, config.hidden_dropout_prob, config.classifier_dropout
+    assert values == (36, "relu", 0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("hiden_size=32", r"the configuration of bert has no 'hiden_size'\. Did you mean hidden_size\?"),
+        ("hidden_size", "holds 'hidden_size', but takes key=value pairs; write hidden_size=VALUE"),
+        ("hidden_size=wide", "--config_overrides hidden_size=wide: .*; give a value of that kind"),
+    ],
+)
+def test_refused_overrides(overrides, message):
+    with pytest.raises(UserError, match=message):
+        apply_overrides(BertConfig(), overrides)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    args = ModelArguments(model_type="scratch", config_overrides="hidden_size=100,num_attention_heads=12")
+    tokenizer = train_wordpiece(TEXTS, vocab_size=151, max_length=37)
+    with pytest.raises(UserError, match=r"hidden_size \(100\) must be divisible by num_attention_heads \(12\); try 96 or 108"):
+        build_model(args, load_config(args), tokenizer, NAMES)
+
+
+def test_an_unknown_type_is_refused():
+    with pytest.raises(UserError, match=r"'scratsch' is not registered\. Did you mean scratch\?"):
+        load_config(ModelArguments(model_type="scratsch"))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder"])
+def test_a_missing_folder_is_refused(name):
+    with pytest.raises(UserError, match="no such folder; give the folder of a checkpoint"):
+        load_config(ModelArguments(model_name_or_path=name))
+
+
+def test_a_name_on_the_hub_without_a_network_is_refused():
+    with pytest.raises(UserError, match=r"model 'bert-base-cased': the Hub cannot be reached.*package://"):
+        load_config(ModelArguments(model_name_or_path="bert-base-cased"))
