@@ -14,3 +14,12 @@ for auto_class, path in AUTO_MAP.items():
     if auto_class != "AutoConfig":
         getattr(transformers, auto_class).register(model.ScratchConfig, getattr(model, path.rpartition(".")[2]))
 transformers.AutoModelForSeq2SeqLM.register(model.ScratchConfig, model.ScratchForConditionalGeneration)
+
+
+def __getattr__(name):
+    """Import what draws only when it is asked for: matplotlib takes its time."""
+    if name == "attention_map":
+        from .results.attention_map import attention_map
+
+        return attention_map
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
