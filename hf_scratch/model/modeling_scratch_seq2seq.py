@@ -26,10 +26,11 @@ class ScratchDecoder(ScratchPreTrainedModel):
     Its embeddings are of the encoder's kind, and its word vectors are the encoder's own (section 3.4).
     """
 
+    # The names begin with a dot: the oldest transformers that we serve would find "attention" in "cross_attention".
     _can_record_outputs = {
         "hidden_states": TransformerDecoderBlock,
-        "attentions": OutputRecorder(MultiHeadAttention, index=1, layer_name="attention"),
-        "cross_attentions": OutputRecorder(MultiHeadAttention, index=1, layer_name="cross_attention"),
+        "attentions": OutputRecorder(MultiHeadAttention, index=1, layer_name=".attention"),
+        "cross_attentions": OutputRecorder(MultiHeadAttention, index=1, layer_name=".cross_attention"),
     }
 
     def __init__(self, config: ScratchConfig):
