@@ -61,6 +61,8 @@ SHARED_FIELDS = (
     "initializer_range",
     "layer_norm_eps",
     "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
     "tie_word_embeddings",
     "id2label",
     "label2id",
@@ -166,11 +168,10 @@ def scratch_tensors(bert: PreTrainedModel, names=None) -> dict:
         ValueError: if one has no counterpart.
     """
     tensors = bert.state_dict()
+    names = tensors if names is None else names
     prefix = "" if hasattr(bert, "bert") else "bert."
-    return rename(
-        {prefix + name: tensors.get(name) for name in names or tensors if name not in SECOND_NAMES},
-        module_names(bert.config.num_hidden_layers),
-    )
+    tensors = {prefix + name: tensors[name] for name in names if name not in SECOND_NAMES}
+    return rename(tensors, module_names(bert.config.num_hidden_layers))
 
 
 def scratch_fields(bert_config: PreTrainedConfig) -> dict:

@@ -53,7 +53,7 @@ def convert(source: str, destination: str, head: str | None = None, to: str = "s
     """
     folder = Path(destination)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{destination} exists and is not an empty folder, and nothing is overwritten; give another name")
+        raise UserError(f"{destination} exists and is no empty folder, and nothing is overwritten; give another name")
     # What transformers and the model's own rules refuse, the user can mend.
     try:
         original, converted, new = read(source, head, to)
@@ -113,7 +113,13 @@ def tokenize(source, tokenizer, config):
     inputs = tokenizer(
         list(SENTENCES), padding=True, truncation=True, max_length=config.max_position_embeddings, return_tensors="pt"
     )
-    highest = int(inputs["input_ids"].max())
+    ids = inputs["input_ids"]
+    if set(ids.unique().tolist()) <= set(tokenizer.all_special_ids):  # what transformers builds where there are no files
+        raise UserError(
+            f"the tokenizer of {source} knows none of the words of {len(SENTENCES)} English sentences; put the files of the "
+            "tokenizer that the model was trained with beside it (tokenizer.json, or vocab.txt)"
+        )
+    highest = int(ids.max())
     if highest >= config.vocab_size:
         raise UserError(
             f"the tokenizer of {source} gives token {highest}, but the model knows {config.vocab_size} tokens; put "
@@ -135,7 +141,8 @@ def require_same_outputs(original, converted, inputs) -> float:
     if type(converted).__name__.endswith("ForMultipleChoice"):
         inputs = {name: tensor.unsqueeze(1) for name, tensor in inputs.items()}  # (B, T) -> (B, 1, T)
     theirs, ours = original.eval()(**inputs), converted.eval()(**inputs)
-    difference = max(float((theirs[name] - ours[name]).abs().max()) for name in theirs)
+    # Not Python's max, which may drop a NaN.
+    difference = float(torch.stack([(theirs[name] - ours[name]).abs().max().double() for name in theirs]).max())
     tolerance = TOLERANCE.get(converted.dtype, HALF_PRECISION_TOLERANCE)
     if not difference <= tolerance:  # NaN is refused too
         raise RuntimeError(
