@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import logging
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,15 +15,19 @@ from huggingface_hub import constants
 from ..errors import UserError
 from .tasks import Task
 
+# An empty cell is missing; "NA", "None" and "null" are words like any other.
+CSV = {"keep_default_na": False, "na_values": [""]}
+
 # What `load_dataset` calls each kind of file, by the end of its name.
 BUILDERS = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+    ".csv": ("csv", CSV),
+    ".tsv": ("csv", CSV | {"sep": "\t"}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
     ".txt": ("text", {}),
 }
+KINDS = f"{', '.join(BUILDERS)} (all but parquet also .gz)"
 
 OFFLINE_RULE = "the Hub cannot be reached, and no copy from an earlier run is kept here"
 OFFLINE_REMEDY = (
@@ -41,7 +47,7 @@ def resolve_address(address: str) -> str:
     if not address.startswith("package://"):
         return address
     name, _, inside = address.removeprefix("package://").partition("/")
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    spec = importlib.util.find_spec(name) if name.isidentifier() and name != "__main__" else None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
             f"{address}: no installed package is called {name!r}; package://NAME/PATH takes the name that Python imports; "
@@ -61,8 +67,11 @@ def load_splits(task: Task) -> DatasetDict:
     Raises:
         UserError: if a file is missing, unreadable or of an unknown kind, or the Hub cannot be reached.
     """
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # its errors are raised too, and we tell them once
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     files = task.files or {}
-    splits = DatasetDict({split: load_file(file) for split, file in files.items()}) or load_from_hub(task)
+    splits = DatasetDict({split: load_file(file) for split, file in files.items()}) or load_data_set(task)
     if task.rows:
         column, value = task.rows
         splits = splits.filter(lambda cells: [cell == value for cell in cells], batched=True, input_columns=column)
@@ -70,44 +79,54 @@ def load_splits(task: Task) -> DatasetDict:
 
 
 def load_file(address: str) -> Dataset:
-    """Read one file through `datasets`, which keeps a cache keyed by the file's path, size and date."""
+    """Read one file through `datasets`, which keeps a cache keyed by the file's path and date."""
     path = Path(resolve_address(address))
-    suffixes = path.suffixes[:-1] if path.suffix == ".gz" else path.suffixes
-    kind = suffixes[-1].lower() if suffixes else ""
+    if path.is_dir():
+        raise UserError(f"{address}: is a folder, but a split is one file; name the file, or the folder by --dataset_name")
     if not path.is_file():
-        raise UserError(f"{address}: no such file; give the path of a {', '.join(BUILDERS)} file (also .gz)")
+        raise UserError(f"{address}: no such file; give the path of a file of these kinds: {KINDS}")
+    kind = kind_of(path)
     if kind not in BUILDERS:
-        raise UserError(
-            f"{address}: files that end in {kind or 'nothing'} are not read; rename or convert it to {', '.join(BUILDERS)} "
-            "(also .gz)"
-        )
-    if path.stat().st_size == 0:
-        raise UserError(f"{address}: the file is empty, but a split needs rows; check how it was written")
+        raise UserError(f"{address}: files that end in {kind or 'nothing'} are not read; rename or convert it to {KINDS}")
     builder, options = BUILDERS[kind]
     try:
         return load_dataset(builder, data_files=str(path), split="train", **options)
-    except OSError as error:
-        raise UserError(f"{address}: cannot be read ({error}); check its permissions and that it is whole") from error
-    except Exception as error:  # every reader has its own kinds of error; the deepest one says what is wrong
+    except Exception as error:  # each reader has its own kinds of error; the deepest one says what is wrong
+        cause = deepest_cause(error)
+        if path.stat().st_size == 0 or "corresponds to no data" in cause or "No columns to parse" in cause:
+            raise UserError(f"{address}: the file has no rows, but a split needs some; check how it was written") from error
         raise UserError(
-            f"{address}: cannot be read as {kind} ({deepest_cause(error)}); check that it is whole, in UTF-8, and of the kind "
-            "that its name says"
+            f"{address}: cannot be read as {kind} ({cause}); check that it is whole, in UTF-8, of the kind that its name says, "
+            "and that you may read it"
         ) from error
 
 
-def load_from_hub(task: Task) -> DatasetDict:
+def kind_of(path: Path) -> str:
+    """`.csv` for reviews.csv and for REVIEWS.CSV.GZ; parquet is compressed by itself, and is not read from a .gz."""
+    name = path.name.lower()
+    kind = Path(name.removesuffix(".gz")).suffix
+    return f"{kind}.gz" if name.endswith(".gz") and kind in ("", ".parquet") else kind
+
+
+def load_data_set(task: Task) -> DatasetDict:
     """Load a data set from a folder that is laid out like one, from the Hub, or from the copy that an earlier run kept."""
-    reachable = Path(task.dataset).is_dir() or hub_is_reachable()
+    path = resolve_address(task.dataset)
+    local = Path(path).is_dir()
+    if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
+        raise UserError(f"{task.dataset}: no such folder; give the folder of a data set, or owner/name for one on the Hub")
+    reachable = local or hub_is_reachable()
     try:
-        splits = load_dataset(task.dataset, task.config)
+        return load_dataset(path, task.config)
     except Exception as error:  # DatasetNotFoundError, ConnectionError, FileNotFoundError, ValueError, ... by kind of name
         if not reachable:
             raise UserError(f"data set {task.dataset!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
+        remedy = "check its name at huggingface.co/datasets (owner/name), or log in if it is private: hf auth login"
+        if local:
+            remedy = f"it should hold files of these kinds: {KINDS}"
         raise UserError(
-            f"data set {task.dataset!r} cannot be loaded ({deepest_cause(error)}); check its name at huggingface.co/datasets "
-            "(owner/name), name its configuration with --dataset_config_name, or log in if it is private: hf auth login"
+            f"data set {task.dataset!r} cannot be loaded ({deepest_cause(error)}); {remedy}; if it has configurations, "
+            "name one with --dataset_config_name"
         ) from error
-    return splits
 
 
 @functools.cache
