@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import datasets
-import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 
 from ..errors import UserError, closest
@@ -12,6 +10,7 @@ from .tasks import Task
 TEXT_NAMES = ("text", "sentence", "review", "content", "message", "body")
 LABEL_NAMES = ("label", "labels")
 UNLABELLED = -1
+MISSING = ("", str(UNLABELLED))
 
 
 def find_columns(splits: DatasetDict, task: Task) -> Task:
@@ -36,6 +35,8 @@ def find_columns(splits: DatasetDict, task: Task) -> Task:
     texts = task.text_columns or (find_text_column(splits["train"], label, task.name),)
     if len(texts) > 2:
         raise UserError(f"--text_column_names names {len(texts)} columns, but an input is one text or a pair; name 1 or 2")
+    if label in texts:
+        raise UserError(f"column {label!r} is named as text and as label, but a model must not read the answer; name another")
     return replace(task, text_columns=texts, label_column=label)
 
 
@@ -74,13 +75,14 @@ def to_examples(splits: DatasetDict, task: Task) -> tuple[DatasetDict, list[str]
     for split, rows in splits.items():
         if not len(rows):
             raise UserError(f"{task.name}: the {split} part has no rows; give a file or data set that has some")
-    names = class_names(splits["train"], task)
+    labels = {split: read_labels(rows, task.label_column, task.label_names) for split, rows in splits.items()}
+    names = class_names(labels["train"], splits["train"].features[task.label_column], task)
     examples = {}
     for split, rows in splits.items():
         columns = {"id": [f"{split}/{row}" for row in range(len(rows))]}
         for column, source in zip(("text", "text_pair"), task.text_columns, strict=False):
             columns[column] = text_column(rows, source, split)
-        columns["label"] = label_ids(rows, split, task, names)
+        columns["label"] = label_ids(labels[split], names, split, task.label_column)
         examples[split] = Dataset.from_dict(columns)
     if task.drop_repeated:
         examples = {split: without_repeated(rows) for split, rows in examples.items()}
@@ -107,89 +109,107 @@ def text_column(rows: Dataset, column: str, split: str) -> list[str]:
     return [text or "" for text in texts]
 
 
-def class_names(train: Dataset, task: Task) -> list[str]:
-    """The names of the classes, in the order of their ids.
+def read_labels(rows: Dataset, column: str, own_names: tuple[str, ...] = ()) -> list[str | None]:
+    """Each row's class by its name, and None where a label is missing: an empty cell, NaN or -1, as the Hub hides labels.
 
-    Kept as they are where the data or the task name them; else the different values of the training part, numbers in the
-    order of numbers ("10" after "9").
+    Args:
+        rows: a split as it was read; without the column it is unlabelled.
+        column: of the label.
+        own_names: of the classes 0, 1, ..., where the data hold numbers only.
 
     Raises:
-        UserError: if the values are not classes, or only one occurs.
+        UserError: if a value is no class.
     """
-    feature = train.features[task.label_column]
-    values = pd.Series(train[task.label_column][:], dtype=object).dropna()
-    values = values[values != UNLABELLED]
+    if column not in rows.column_names:
+        return [None] * len(rows)
+    feature = rows.features[column]
     if isinstance(feature, ClassLabel):
-        names = feature.names
-    elif task.label_names:
-        names = list(task.label_names)
-    else:
-        names = sorted({label_name(value, task.label_column) for value in values}, key=number_then_text)
-    if values.nunique() < 2:
-        only = f"only the class {values.iloc[0]!r}" if len(values) else "no label"
-        raise UserError(
-            f"{task.name}: the training part holds {only} in column {task.label_column!r}, but a classifier needs at least 2 "
-            "classes; check --label_column_name and the file"
-        )
-    return names
+        own_names = tuple(feature.names)
+    labels = [label_name(value, column) for value in rows[column][:]]
+    numbers = {str(number): name for number, name in enumerate(own_names)}
+    return [None if label in MISSING else numbers.get(label, label) for label in labels]
 
 
 def label_name(value, column: str) -> str:
-    if isinstance(value, float) and not value.is_integer():
-        raise UserError(
-            f"column {column!r} holds {value}, but a class is a name or a whole number; name the right column with "
-            "--label_column_name, or bin the numbers into classes"
-        )
+    """A cell of the label column as text: 3.0 and 3 are both "3"."""
+    if value is None or value != value:
+        return ""
     if isinstance(value, list | dict):
-        raise UserError(f"column {column!r} holds {value!r}, but a class is one name or one whole number a row")
-    return str(int(value)) if isinstance(value, float) else str(value).strip()
+        raise UserError(
+            f"column {column!r} holds {value!r}, but a class is one name or one whole number a row; name the right column with "
+            "--label_column_name"
+        )
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise UserError(
+                f"column {column!r} holds {value}, but a class is a name or a whole number; name the right column with "
+                "--label_column_name, or bin the numbers into classes"
+            )
+        value = int(value)
+    return str(value).strip()
 
 
-def number_then_text(name: str):
+def class_names(labels: list[str | None], feature, task: Task) -> list[str]:
+    """The names of the classes, in the order of their ids.
+
+    Kept as they are where the data or the task name them; else the different labels of the training part, numbers in the
+    order of numbers ("10" after "9").
+
+    Args:
+        labels: of the training part.
+        feature: of its label column.
+        task: with its columns settled.
+
+    Raises:
+        UserError: if a label is missing, or only one class occurs.
+    """
+    missing = [row for row, label in enumerate(labels) if label is None]
+    if missing:
+        some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise UserError(
+            f"{task.name}: {len(missing)} of {len(labels)} training rows have no label in column {task.label_column!r} (rows "
+            f"{some}; an empty cell, NaN or -1 is no label), but each needs one; fill them in, drop them, or name the right "
+            "column with --label_column_name"
+        )
+    found = sorted(set(labels), key=number_then_text)
+    if len(found) < 2:
+        raise UserError(
+            f"{task.name}: the training part holds only the class {found[0]!r} in column {task.label_column!r}, but a "
+            "classifier needs at least 2; check the file, or name the right column with --label_column_name"
+        )
+    return list(feature.names if isinstance(feature, ClassLabel) else task.label_names or found)
+
+
+def number_then_text(name: str) -> tuple:
     try:
         return 0, float(name), name
     except ValueError:
         return 1, 0.0, name
 
 
-def label_ids(rows: Dataset, split: str, task: Task, names: list[str]) -> list[int]:
-    """Class ids by name, never by position; -1 for a held-out row without a label."""
-    column = task.label_column
-    if column not in rows.column_names:
-        return [UNLABELLED] * len(rows)
-    feature = rows.features[column]
-    values = rows[column][:]
-    if isinstance(feature, ClassLabel):
-        own = feature.names  # a part may number its classes in another order than training does
-        ids = {value: names.index(own[value]) if own[value] in names else None for value in range(len(own))}
-    elif task.label_names:
-        ids = dict(enumerate(range(len(names))))
-    else:
-        ids = {value: names.index(name) for value in set(values) - {None} if (name := label_name(value, column)) in names}
-    ids |= dict.fromkeys((None, UNLABELLED), UNLABELLED)
-    found = [ids.get(value if value == value else None) for value in values]  # NaN is a missing label
-    unknown = sorted({str(value) for value, id_ in zip(values, found, strict=True) if id_ is None})
+def label_ids(labels: list[str | None], names: list[str], split: str, column: str) -> list[int]:
+    """Class ids by name, never by position: a part may number its classes in another order; -1 for a missing label."""
+    ids = {name: id_ for id_, name in enumerate(names)} | {None: UNLABELLED}
+    unknown = sorted(set(labels) - set(ids))
     if unknown:
         raise UserError(
-            f"the {split} part holds the label {', '.join(unknown[:5])}, which training does not ({', '.join(names[:20])}); a "
-            "class must be learnt before it is asked for: mend the label or add training rows of it"
+            f"the {split} part holds the label {', '.join(unknown[:5])} in column {column!r}, which training does not "
+            f"({', '.join(names[:20])}); a class must be learnt before it is asked for: mend the label, or add training "
+            "rows of it"
         )
-    missing = [row for row, id_ in enumerate(found) if id_ == UNLABELLED]
-    if missing and split == "train":
-        raise UserError(
-            f"{len(missing)} training rows have no label (rows {', '.join(map(str, missing[:5]))} ...), but each needs one; "
-            "fill them in or drop them"
-        )
-    return found
+    return [ids[label] for label in labels]
 
 
 def without_repeated(rows: Dataset) -> Dataset:
-    texts = pd.Series(rows["text"][:])
-    return rows.select((~texts.duplicated()).to_numpy().nonzero()[0])
+    first = dict(reversed([(text, row) for row, text in enumerate(texts_of(rows))]))
+    return rows.select(sorted(first.values()))
+
+
+def texts_of(rows: Dataset) -> list[tuple[str, str]]:
+    """Each row's text and pair, the pair empty where there is none."""
+    pairs = rows["text_pair"][:] if "text_pair" in rows.column_names else [""] * len(rows)
+    return list(zip(rows["text"][:], pairs, strict=True))
 
 
 def is_labelled(rows: Dataset) -> bool:
-    return any(label != UNLABELLED for label in rows["label"])
-
-
-datasets.utils.logging.set_verbosity_error()
+    return any(label != UNLABELLED for label in rows["label"][:])

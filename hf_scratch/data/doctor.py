@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 
-from .columns import UNLABELLED
+from .columns import texts_of
 
 
 def examine(parts: DatasetDict, names: list[str]) -> list[str]:
@@ -18,18 +18,18 @@ def examine(parts: DatasetDict, names: list[str]) -> list[str]:
         One line a finding, none when all is well.
     """
     findings = []
-    train = Counter(texts(parts["train"]))
+    train = Counter(texts_of(parts["train"]))
     repeated = sum(count - 1 for count in train.values())
     if repeated:
         findings.append(f"{repeated} training rows repeat the text of another one")
     for part, rows in parts.items():
-        empty = [id_ for id_, (text, _) in zip(rows["id"], texts(rows), strict=True) if not text.strip()]
+        empty = [id_ for id_, (text, _) in zip(rows["id"][:], texts_of(rows), strict=True) if not text.strip()]
         if empty:
             findings.append(f"{len(empty)} rows of {part} have an empty text ({', '.join(empty[:5])})")
-        shared = sum(text in train for text in texts(rows)) if part != "train" else 0
+        shared = sum(text in train for text in texts_of(rows)) if part != "train" else 0
         if shared:
             findings.append(f"{shared} of {len(rows)} {part} rows have a text that training has too: numbers on them flatter")
-    counts = Counter(parts["train"]["label"])
+    counts = Counter(parts["train"]["label"][:])
     absent = [name for id_, name in enumerate(names) if not counts[id_]]
     if absent:
         findings.append(f"training has no row of the classes {', '.join(absent[:10])}")
@@ -37,14 +37,8 @@ def examine(parts: DatasetDict, names: list[str]) -> list[str]:
 
 
 def describe(parts: DatasetDict, names: list[str]) -> str:
-    """'6824 train, 853 validation, 853 test rows; classes negative 50 %, positive 50 %'."""
+    """'6,824 train, 853 validation, 853 test rows; 2 classes: negative 50%, positive 50%'."""
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
-    labels = [label for label in parts["train"]["label"] if label != UNLABELLED]
+    labels = parts["train"]["label"][:]
     shares = ", ".join(f"{names[id_]} {count / len(labels):.0%}" for id_, count in sorted(Counter(labels).most_common(10)))
     return f"{sizes} rows; {len(names)} classes: {shares}{', ...' if len(names) > 10 else ''}"
-
-
-def texts(rows: Dataset) -> list[tuple[str, str]]:
-    """Each row's text and pair, the pair empty where there is none."""
-    pairs = rows["text_pair"] if "text_pair" in rows.column_names else [""] * len(rows)
-    return list(zip(rows["text"], pairs, strict=True))

@@ -1,5 +1,6 @@
 """Which rows train, which choose the checkpoint, and which are reported: never the same for the last two."""
 
+import math
 from itertools import chain
 
 from datasets import Dataset, DatasetDict
@@ -7,7 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from ..errors import UserError
 from .arguments import DataArguments
-from .columns import is_labelled
+from .columns import UNLABELLED, is_labelled, texts_of
 
 VALIDATION_NAMES = ("validation", "validation_matched", "valid", "val", "dev")
 
@@ -22,7 +23,8 @@ def choose_parts(examples: DatasetDict, args: DataArguments, selects: bool, eval
     | and a validation part | all | theirs | theirs, if any |
 
     With a labelled test part and no evaluation before it, nothing needs to be carved. If the run selects a checkpoint and no
-    test part is labelled, the validation part is what is reported, and a part `selection` is carved from training.
+    test part is labelled, the validation part is what is reported, and a part `selection` is carved from training. Rows of the
+    validation part that have no label are left out: nothing can be told from them.
 
     Args:
         examples: splits as `to_examples` makes them.
@@ -31,60 +33,83 @@ def choose_parts(examples: DatasetDict, args: DataArguments, selects: bool, eval
         evaluates: whether it needs a validation part at all.
 
     Raises:
-        UserError: if there is no training part, or too few rows to carve from.
+        UserError: if there is no training part, too few rows to carve from, or a sample of one class.
     """
     if "train" not in examples:
         raise UserError(f"the data have the parts {', '.join(examples)}, but training needs one called train; rename it")
     train = examples["train"]
-    validation = next((examples[name] for name in VALIDATION_NAMES if name in examples), None)
-    if validation is not None and not is_labelled(validation):
-        validation = None
+    validation = labelled_rows(next((examples[name] for name in VALIDATION_NAMES if name in examples), None))
     test = examples.get("test")
 
-    parts = DatasetDict()
-    fraction = args.validation_fraction
+    missing = []
     if validation is None and test is None:
-        train, test = carve(train, fraction, args.split_seed)
-        fraction /= 1 - fraction
-    reported = test is not None and is_labelled(test)
+        missing.append("test")
+    reported = "test" in missing or (test is not None and is_labelled(test))
     if validation is None and (evaluates or not reported):
-        train, validation = carve(train, fraction, args.split_seed)
+        missing.append("validation")
     if selects and not reported:
-        train, parts["selection"] = carve(train, fraction, args.split_seed)
-    parts["train"] = sample(train, args.max_train_samples, args.split_seed)
-    if validation is not None:
-        parts["validation"] = sample(validation, args.max_eval_samples, args.split_seed)
-    if test is not None:
-        parts["test"] = sample(test, args.max_predict_samples, args.split_seed)
+        missing.append("selection")
+    train, carved = carve(train, missing, args.validation_fraction, args.split_seed)
+    held_out = {"selection": None, "validation": validation, "test": test} | carved
+
+    parts = DatasetDict(train=sample(train, args.max_train_samples, args.split_seed))
+    for part, rows in held_out.items():
+        size = args.max_predict_samples if part == "test" else args.max_eval_samples
+        if rows is not None:
+            parts[part] = sample(rows, size, args.split_seed)
+    if len(set(parts["train"]["label"])) < 2:
+        raise UserError(
+            f"a sample of {len(parts['train'])} training rows holds one class only, but a classifier needs at least 2; give a "
+            "larger --max_train_samples"
+        )
     return parts
 
 
-def carve(rows: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Split off a stratified share; rows with the same text stay together, on one side.
+def labelled_rows(rows: Dataset | None) -> Dataset | None:
+    """The rows that can be scored, or None where there are none."""
+    labelled = [row for row, label in enumerate(rows["label"][:]) if label != UNLABELLED] if rows else []
+    return rows.select(labelled) if labelled else None
+
+
+def carve(rows: Dataset, names: list[str], fraction: float, seed: int) -> tuple[Dataset, dict[str, Dataset]]:
+    """Split off stratified parts of one size; rows with the same text stay together, on one side.
+
+    Args:
+        rows: of the training part.
+        names: of the parts to split off, one after the other.
+        fraction: of the different texts, in each of them.
+        seed: of the splits.
 
     Returns:
-        The rest, and the share.
+        The rest, and the parts by their names.
 
     Raises:
-        UserError: if the share would be too small to hold every class.
+        UserError: if the parts would leave nothing, or are too small to hold every class.
     """
+    if not names:
+        return rows, {}
     if not 0 < fraction < 0.5:
         raise UserError(f"--validation_fraction is {fraction:g}, but it must be above 0 and below 0.5; try 0.1")
-    pairs = rows["text_pair"] if "text_pair" in rows.column_names else [""] * len(rows)
     groups: dict[tuple[str, str], list[int]] = {}
-    for row, text in enumerate(zip(rows["text"], pairs, strict=True)):
+    for row, text in enumerate(texts_of(rows)):
         groups.setdefault(text, []).append(row)
     labels = rows["label"][:]
-    members = list(groups.values())
-    strata = [labels[rows_of_text[0]] for rows_of_text in members]
-    try:
-        rest, share = train_test_split(members, test_size=fraction, random_state=seed, stratify=strata)
-    except ValueError as error:
-        raise UserError(
-            f"a share of {fraction:g} cannot be carved from {len(members)} different training texts in {len(set(strata))} "
-            f"classes ({error}); give --validation_file or a larger --validation_fraction, or drop classes with a single text"
-        ) from error
-    return rows.select(sorted(chain(*rest))), rows.select(sorted(chain(*share)))
+    rest = list(groups.values())
+    size = math.ceil(fraction * len(rest))
+    carved = {}
+    for name in names:
+        strata = [labels[rows_of_text[0]] for rows_of_text in rest]
+        try:
+            rest, part = train_test_split(rest, test_size=size, random_state=seed, stratify=strata)
+        except ValueError as error:
+            raise UserError(
+                f"a {name} part of {size} texts cannot be carved from the training part, with {len(groups)} different texts in "
+                f"{len(set(labels))} classes ({error}); give files for the parts or more rows, try another "
+                "--validation_fraction, or drop the classes with few texts"
+            ) from error
+        rest.sort()
+        carved[name] = rows.select(sorted(chain(*part)))
+    return rows.select(sorted(chain(*rest))), carved
 
 
 def sample(rows: Dataset, size: int | None, seed: int) -> Dataset:
@@ -92,5 +117,8 @@ def sample(rows: Dataset, size: int | None, seed: int) -> Dataset:
     if size is None or size >= len(rows):
         return rows
     if size < 1:
-        raise UserError(f"a sample of {size} rows was asked for, but it needs at least 1; mend --max_..._samples")
+        raise UserError(
+            f"a sample of {size} rows was asked for, but it needs at least 1; mend --max_train_samples, --max_eval_samples or "
+            "--max_predict_samples"
+        )
     return rows.shuffle(seed=seed).select(range(size))
