@@ -1,6 +1,7 @@
 """The table of tasks: where the rows are, and which columns hold the text and the label."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from ..errors import UserError, closest
 from .arguments import DataArguments
@@ -77,6 +78,12 @@ def choose_task(args: DataArguments) -> Task:
             f"{' and '.join(f'--{name}' for name in sources) or 'no data flag'} given, but a run takes exactly one source of "
             "rows; give --task_name NAME, --dataset_name NAME or --train_file FILE"
         )
+    of_another = "dataset_config_name" if args.train_file else "validation_file" if args.validation_file else "test_file"
+    if getattr(args, of_another):
+        raise UserError(
+            f"--{of_another} {getattr(args, of_another)} given with --{sources[0]}, which does not go with it: files go with "
+            "--train_file, a configuration with a data set; leave one of the two away"
+        )
     if args.task_name and args.task_name not in TASKS:
         raise UserError(
             f"task {args.task_name!r} is not in the table, which holds {', '.join(TASKS)}.{closest(args.task_name, TASKS)} "
@@ -88,15 +95,13 @@ def choose_task(args: DataArguments) -> Task:
         task = Task(args.dataset_name.rstrip("/").split("/")[-1], dataset=args.dataset_name)
     else:
         files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-        name = args.train_file.rsplit("/", 1)[-1].split(".")[0]
+        name = PurePath(args.train_file).name.split(".")[0] or "files"
         task = Task(name, files={split: file for split, file in files.items() if file})
     return with_flags(task, args)
 
 
 def with_flags(task: Task, args: DataArguments) -> Task:
     """The task with the columns and the configuration that the flags give in place of the table's."""
-    from dataclasses import replace
-
     changes = {}
     if args.text_column_names:
         changes["text_columns"] = tuple(name.strip() for name in args.text_column_names.split(","))
