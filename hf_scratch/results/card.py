@@ -57,7 +57,7 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
         "## Use",
         USAGE.format(folder=Path(folder).name, trust=", trust_remote_code=True" if custom_code else ""),
     ]
-    Path(folder, "README.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    Path(folder, "README.md").write_text("\n\n".join(filter(None, lines)) + "\n", encoding="utf-8")
 
 
 def markdown_table(rows: list[Row]) -> str:

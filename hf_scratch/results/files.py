@@ -1,6 +1,7 @@
 """The files of a run: predictions, and the record of what made it."""
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -25,7 +26,7 @@ def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, nam
         names: of the classes.
     """
     table = pd.DataFrame({name: rows[name][:] for name in ("id", "text", "text_pair") if name in rows.column_names})
-    table["label"] = [names[label] if label >= 0 else None for label in rows["label"]]
+    table["label"] = [names[label] if label >= 0 else None for label in rows["label"][:]]
     table["prediction"] = [names[label] for label in probabilities.argmax(-1)]
     for id_, name in enumerate(names):
         table[f"probability_{name}"] = probabilities[:, id_]
@@ -64,20 +65,23 @@ def version(package: str) -> str | None:
 
 
 def git_revision() -> str | None:
-    """The commit of the checkout that this package is in, with -dirty if it was changed; None outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    """The commit of the checkout that this file belongs to, with -dirty if it was changed; None outside one."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    options = {"capture_output": True, "text": True, "check": True, "timeout": 10}
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        # An environment inside somebody's own checkout is not theirs.
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **options)
+        describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run([*git, *describe], **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def data_fingerprint(parts: DatasetDict) -> str:
     """A hash of every part's ids, texts and labels: equal for equal rows, wherever they were read from."""
-    import hashlib
-
     digest = hashlib.sha256()
     for part, rows in sorted(parts.items()):
-        for row in zip(*(rows[column] for column in ("id", "text", "label")), strict=True):
+        columns = [rows[name][:] for name in ("id", "text", "text_pair", "label") if name in rows.column_names]
+        for row in zip(*columns, strict=True):
             digest.update(repr((part, *row)).encode())
     return digest.hexdigest()

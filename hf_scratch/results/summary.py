@@ -57,11 +57,9 @@ def verdict(name: str, gold: np.ndarray, predicted: np.ndarray, baselines: list[
     best = max(baselines, key=lambda baseline: score(baseline.predicted, gold)[HEADLINE])
     gap = 100 * (score(predicted, gold)[HEADLINE] - score(best.predicted, gold)[HEADLINE])
     low, high = (100 * bound for bound in differences(gold, predicted, best.predicted, level)[HEADLINE])
-    interval = f"({level:.0%} interval of the difference {low:+.1f} to {high:+.1f} points)"
-    rank = "better than" if gap > 0 else "worse than" if gap < 0 else "as good as"
-    sentence = f"{name} is {abs(gap):.1f} points {rank} {best.name} in {HEADLINE}"
-    if gap == 0:
-        sentence = f"{name} is as good as {best.name} in {HEADLINE}"
+    interval = f"({100 * level:g}% interval of the difference {low:+.1f} to {high:+.1f} points)"
+    rank = f"{abs(gap):.1f} points {'better' if gap > 0 else 'worse'} than" if gap else "as good as"
+    sentence = f"{name} is {rank} {best.name} in {HEADLINE}"
     if low <= 0 <= high:
         return f"{sentence}, but {len(gold):,} rows do not tell them apart {interval}."
     return f"{sentence} {interval}."
