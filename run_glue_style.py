@@ -43,7 +43,8 @@ def run(args: RunArguments):
     task, parts, names = read_data(args, say)
     output_dir = args.training.output_dir = args.output_dir(task.name)
     resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
-    folder.check_folder(output_dir, bool(resume), args.results.overwrite_output_dir)
+    if args.training.process_index == 0:
+        folder.check_folder(output_dir, bool(resume), args.results.overwrite_output_dir)
 
     set_seed(args.training.seed)
     model, tokenizer, parts = build(args, parts, names, say)
