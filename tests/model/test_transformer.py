@@ -135,6 +135,14 @@ def test_greedy_decoding_appends_the_likeliest_token_until_the_end():
         assert written[row].tolist() == tokens + [EOS] * (written.shape[1] - len(tokens))
 
 
+def test_a_row_that_has_ended_stays_ended(monkeypatch):
+    ours, (source, _) = transformer(), ids()
+    wishes = torch.tensor([[3, EOS, 4, 5], [EOS, 6, 7, 8], [9, 10, 11, EOS]])
+    monkeypatch.setattr(ours, "decode", lambda ids, *_: nn.functional.one_hot(wishes[:, : ids.shape[1]], V))
+    written = ours.generate(source, BOS, EOS, 13)
+    assert written.tolist() == [[BOS, 3, EOS, EOS, EOS], [BOS, EOS, EOS, EOS, EOS], [BOS, 9, 10, 11, EOS]]
+
+
 def test_greedy_decoding_stops_when_all_rows_have_ended():
     ours, (source, _) = transformer(), ids()
     with torch.no_grad():
