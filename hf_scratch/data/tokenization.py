@@ -1,6 +1,8 @@
 """Text to token ids: a WordPiece vocabulary learnt from the training part, and the tokenizing of all parts."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from datasets import DatasetDict
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -34,8 +36,14 @@ def train_wordpiece(texts: Sequence[str], vocab_size: int, max_length: int, lowe
     tokenizer = bert_tokenizer(lowercase)
     # The library numbers continuing letters in the order of a hash map, another one each time, and breaks ties between equally
     # frequent pieces by these numbers. Named before the rest, in order, they make the vocabulary the same on every run.
-    special_tokens = [*SPECIAL_TOKENS.values(), *continuing_letters(tokenizer, texts)]
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special_tokens, show_progress=False)
+    letters = frequent_letters(tokenizer, texts, (vocab_size - len(SPECIAL_TOKENS)) // 2)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*SPECIAL_TOKENS.values(), *continuing(tokenizer, letters)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer = bert_tokenizer(lowercase, vocabulary=tokenizer.get_vocab())
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -61,11 +69,19 @@ def bert_tokenizer(lowercase: bool, vocabulary: dict[str, int] | None = None) ->
     return tokenizer
 
 
-def continuing_letters(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """'##a', '##b', ...: the characters of the texts that can stand inside a word, in order."""
-    characters = set().union(*map(tokenizer.normalizer.normalize_str, texts))
-    inside = [letter for letter in characters if len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{letter}")) == 1]
-    return sorted(f"##{letter}" for letter in inside if not letter.isspace())
+def frequent_letters(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> list[str]:
+    """The most frequent characters of the texts: Chinese alone has more than a small vocabulary could hold."""
+    counts = Counter(chain.from_iterable(map(tokenizer.normalizer.normalize_str, texts)))
+    return sorted((letter for letter in counts if not letter.isspace()), key=lambda letter: (-counts[letter], letter))[:size]
+
+
+def continuing(tokenizer: Tokenizer, letters: list[str]) -> list[str]:
+    """'##a', '##b', ...: the letters that can stand inside a word, in order."""
+
+    def words(text):
+        return tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+
+    return sorted(f"##{letter}" for letter in letters if len(words(f"a{letter}")) == 1)
 
 
 def tokenize(
@@ -99,4 +115,5 @@ def usable_length(asked: int, tokenizer: PreTrainedTokenizerBase, positions: int
     """
     if asked < 3:
         raise UserError(f"--max_seq_length is {asked}, but it must hold [CLS], a token and [SEP]; give at least 3")
-    return min(asked, tokenizer.model_max_length, positions or asked)
+    limits = [limit for limit in (tokenizer.model_max_length, positions) if limit and limit > 0]  # some write -1 for none
+    return min(asked, *limits)
