@@ -1,0 +1,238 @@
+"""Which rows train, which choose the checkpoint, which are reported."""
+
+from collections import Counter
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from hf_scratch.data.arguments import DataArguments
+from hf_scratch.data.splits import carve, choose_parts, sample
+from hf_scratch.errors import UserError
+
+
+def rows(count, split="train", classes=2, labelled=True):
+    return Dataset.from_dict(
+        {
+            "id": [f"{split}/{row}" for row in range(count)],
+            "text": [f"{split} text {row}" for row in range(count)],
+            "label": [row % classes if labelled else -1 for row in range(count)],
+        }
+    )
+
+
+def choose(selects=True, evaluates=True, flags=None, **parts):
+    return choose_parts(DatasetDict(parts), DataArguments(**flags or {}), selects, evaluates)
+
+
+def origin(part):
+    return {id_.split("/")[0] for id_ in part["id"]}
+
+
+def sizes(parts):
+    return {name: len(part) for name, part in parts.items()}
+
+
+# The table of cases
+
+
+def test_training_only_is_carved_80_10_10():
+    parts = choose(train=rows(1013))
+    assert sizes(parts) == {"train": 809, "validation": 102, "test": 102}
+    ids = [id_ for part in parts.values() for id_ in part["id"]]
+    assert len(ids) == len(set(ids)) == 1013
+
+
+def test_a_test_part_is_theirs_and_validation_is_carved():
+    parts = choose(train=rows(211), test=rows(53, "test"))
+    assert sizes(parts) == {"train": 189, "validation": 22, "test": 53}
+    assert origin(parts["validation"]) == {"train"} and origin(parts["test"]) == {"test"}
+
+
+@pytest.mark.parametrize("name", ["validation", "validation_matched", "valid", "val", "dev"])
+def test_a_validation_part_is_theirs_and_all_of_training_trains(name):
+    parts = choose(selects=False, **{"train": rows(211), name: rows(31, name)})
+    assert sizes(parts) == {"train": 211, "validation": 31} and origin(parts["validation"]) == {name}
+
+
+def test_three_parts_are_taken_as_they_are():
+    parts = choose(train=rows(211), validation=rows(31, "validation"), test=rows(53, "test"), extra=rows(7, "extra"))
+    assert sizes(parts) == {"train": 211, "validation": 31, "test": 53}
+
+
+def test_nothing_is_carved_for_a_run_that_needs_no_validation():
+    parts = choose(selects=False, evaluates=False, train=rows(211), test=rows(53, "test"))
+    assert sizes(parts) == {"train": 211, "test": 53}
+
+
+def test_without_labels_in_the_test_part_a_validation_part_is_needed_all_the_same():
+    parts = choose(selects=False, evaluates=False, train=rows(211), test=rows(53, "test", labelled=False))
+    assert sizes(parts) == {"train": 189, "validation": 22, "test": 53}
+
+
+def test_a_validation_part_without_labels_does_not_count():
+    parts = choose(train=rows(211), validation=rows(31, "validation", labelled=False))
+    assert sizes(parts) == {"train": 167, "validation": 22, "test": 22} and origin(parts["validation"]) == {"train"}
+
+
+def test_rows_without_a_label_cannot_validate_but_are_predicted():
+    half = Dataset.from_dict({"id": ["x/0", "x/1", "x/2"], "text": ["a", "b", "c"], "label": [1, -1, 0]})
+    parts = choose(train=rows(211), validation=half, test=half)
+    assert parts["validation"]["id"][:] == ["x/0", "x/2"] and len(parts["test"]) == 3
+
+
+# The part that selects is never the part that is reported
+
+
+@pytest.mark.parametrize(
+    "held_out",
+    [
+        {},
+        {"test": rows(53, "test")},
+        {"test": rows(53, "test", labelled=False)},
+        {"validation": rows(31, "validation")},
+        {"validation": rows(31, "validation"), "test": rows(53, "test")},
+        {"validation": rows(31, "validation"), "test": rows(53, "test", labelled=False)},
+        {"validation": rows(31, "validation", labelled=False), "test": rows(53, "test", labelled=False)},
+    ],
+    ids=lambda held_out: "+".join(held_out) or "none",
+)
+def test_the_part_that_selects_is_not_the_part_that_is_reported(held_out):
+    parts = choose(train=rows(211), **held_out)
+    selecting = "selection" if "selection" in parts else "validation"
+    reported = "test" if -1 not in parts.get("test", {"label": [-1]})["label"] else "validation"
+    assert selecting != reported and set(parts[reported]["label"]) == {0, 1}
+    for name, part in parts.items():
+        for other, rest in parts.items():
+            assert name == other or not set(part["id"]) & set(rest["id"])
+
+
+def test_all_carved_parts_are_of_one_size():
+    parts = choose(train=rows(211), test=rows(53, "test", labelled=False))
+    assert sizes(parts) == {"train": 167, "selection": 22, "validation": 22, "test": 53}
+
+
+def test_no_selection_without_a_choice_to_make():
+    assert "selection" not in choose(selects=False, train=rows(211), validation=rows(31, "validation"))
+
+
+# Carving
+
+
+def test_carved_parts_are_stratified():
+    part = rows(1013)
+    labels = [0] * 701 + [1] * 211 + [2] * 101
+    part = part.remove_columns("label").add_column("label", labels)
+    parts = choose(train=part)
+    for name in ("validation", "test"):
+        assert Counter(parts[name]["label"]) == pytest.approx({0: 70.6, 1: 21.2, 2: 10.2}, abs=1)
+
+
+def test_equal_texts_stay_on_one_side():
+    part = rows(307)
+    texts = [f"text {row // 3}" for row in range(307)]
+    part = part.remove_columns("text").add_column("text", texts)
+    parts = choose(train=part)
+    owners = [set(rows_["text"]) for rows_ in parts.values()]
+    assert sum(map(len, owners)) == len(set().union(*owners)) == len(set(texts))
+
+
+def test_pairs_are_equal_only_if_both_texts_are():
+    part = rows(211)
+    part = part.rename_column("text", "text_pair").add_column("text", ["the same"] * 211)
+    assert sizes(choose(train=part)) == {"train": 167, "validation": 22, "test": 22}
+
+
+def test_rows_keep_their_order():
+    for part in choose(train=rows(211)).values():
+        numbers = [int(id_.split("/")[1]) for id_ in part["id"]]
+        assert numbers == sorted(numbers)
+
+
+def test_one_seed_one_split_whatever_else_is_asked_for():
+    first = choose(train=rows(211))
+    again = choose(train=rows(211), flags={"max_train_samples": 17, "max_seq_length": 31})
+    assert first["test"]["id"][:] == again["test"]["id"][:]
+    assert first["validation"]["id"][:] == again["validation"]["id"][:]
+    assert set(again["train"]["id"]) < set(first["train"]["id"])
+    assert choose(selects=False, train=rows(211))["test"]["id"][:] == first["test"]["id"][:]
+
+
+def test_another_seed_another_split():
+    assert choose(train=rows(211))["test"]["id"][:] != choose(train=rows(211), flags={"split_seed": 43})["test"]["id"][:]
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.4, 0.45])
+def test_the_fraction_is_of_all_training_rows_for_each_part(fraction):
+    size = round(fraction * 200)
+    assert sizes(choose(train=rows(200), flags={"validation_fraction": fraction})) == {
+        "train": 200 - 2 * size,
+        "validation": size,
+        "test": size,
+    }
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0, 0.5, 1, 17, float("nan")])
+def test_a_fraction_that_leaves_no_training_rows_is_refused(fraction):
+    with pytest.raises(
+        UserError, match=f"--validation_fraction is {fraction:g}, but it must be above 0 and below 0.5; try 0.1"
+    ):
+        choose(train=rows(211), flags={"validation_fraction": fraction})
+
+
+@pytest.mark.parametrize(("count", "classes"), [(2, 2), (5, 2), (31, 31), (13, 5)])
+def test_too_few_rows_to_carve_from(count, classes):
+    with pytest.raises(UserError, match=f"cannot be carved from the training part, with {count} different texts in {classes}"):
+        choose(train=rows(count, classes=classes))
+
+
+def test_data_without_training_rows():
+    with pytest.raises(UserError, match="the data have the parts test, but training needs one called train; rename it"):
+        choose(test=rows(53))
+
+
+def test_carving_nothing_changes_nothing():
+    part = rows(7)
+    assert carve(part, [], fraction=17, seed=0) == (part, {})
+
+
+# Samples
+
+
+def test_samples_are_the_courses_way_to_draw_them():
+    part = rows(211)
+    expected = part.shuffle(seed=42).select(range(17))["id"][:]
+    assert sample(part, 17, seed=42)["id"][:] == expected
+    assert sample(part, 17, seed=43)["id"][:] != expected
+
+
+@pytest.mark.parametrize("size", [None, 211, 307])
+def test_a_sample_of_all_rows_is_the_rows(size):
+    part = rows(211)
+    assert sample(part, size, seed=42) is part
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_sample_of_nothing_is_refused(size):
+    with pytest.raises(
+        UserError, match=f"a sample of {size} rows was asked for, but it needs at least 1; mend --max_train_samples"
+    ):
+        sample(rows(7), size, seed=42)
+
+
+def test_each_part_has_its_own_sample_size():
+    flags = {"max_train_samples": 17, "max_eval_samples": 13, "max_predict_samples": 11}
+    assert sizes(choose(train=rows(211), flags=flags)) == {"train": 17, "validation": 13, "test": 11}
+    test = rows(53, "test", labelled=False)
+    assert sizes(choose(train=rows(211), test=test, flags=flags))["selection"] == 13
+
+
+def test_a_sample_of_sorted_rows_holds_all_classes():
+    part = rows(211).remove_columns("label").add_column("label", [0] * 107 + [1] * 104)
+    assert set(choose(train=part, flags={"max_train_samples": 17})["train"]["label"]) == {0, 1}
+
+
+def test_a_training_sample_of_one_class_is_refused():
+    with pytest.raises(
+        UserError, match="a sample of 1 training rows holds one class only, .* give a larger --max_train_samples"
+    ):
+        choose(train=rows(211), flags={"max_train_samples": 1})
