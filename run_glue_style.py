@@ -101,6 +101,7 @@ def train(args: RunArguments, model, tokenizer, parts, resume: str | None) -> Cl
         data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
         processing_class=tokenizer,
         compute_metrics=compute_metrics,
+        regularization=args.regularization,
     )
     if args.training.do_train:
         metrics = trainer.train(resume_from_checkpoint=resume).metrics

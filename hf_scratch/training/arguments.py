@@ -48,6 +48,25 @@ class ModelArguments:
 
 
 @dataclass
+class RegularizationArguments:
+    """What keeps an encoder from learning a small training part by heart, beyond dropout and TrainingArguments' own."""
+
+    token_dropout: float = field(
+        default=0.0, metadata={"help": "Probability of hiding a token from the encoder in training (Iyyer et al. 2015)."}
+    )
+    r_drop: float = field(
+        default=0.0,
+        metadata={"help": "Weight of the divergence between two passes with different dropout (R-Drop, Liang et al. 2021)."},
+    )
+
+    def __post_init__(self):
+        if not 0 <= self.token_dropout < 1:
+            raise ValueError(f"--token_dropout is {self.token_dropout:g}, but a probability is from 0 to below 1; try 0.1")
+        if self.r_drop < 0:
+            raise ValueError(f"--r_drop is {self.r_drop:g}, but a weight is not negative; 0 turns it off, try 1")
+
+
+@dataclass
 class ResultArguments:
     """What a run reports, and where it puts its files."""
 
@@ -66,6 +85,7 @@ class RunArguments:
     model: ModelArguments
     data: DataArguments
     results: ResultArguments
+    regularization: RegularizationArguments
     training: TrainingArguments
     command: list[str]
     given: set[str]
@@ -84,7 +104,7 @@ class RunArguments:
 
     def record(self) -> dict:
         """What run.json holds of them: all that is needed to run it again, and no token."""
-        groups = {"model": self.model, "data": self.data, "results": self.results}
+        groups = {name: getattr(self, name) for name in ("model", "data", "results", "regularization")}
         arguments = {name: dataclasses.asdict(group) for name, group in groups.items()}
         arguments["model"]["token"] = None
         arguments["training"] = self.training.to_sanitized_dict()  # hides its tokens
@@ -107,7 +127,7 @@ class Parser(HfArgumentParser):
 
     def __init__(self):
         super().__init__(
-            (ModelArguments, DataArguments, ResultArguments, TrainingArguments),
+            (ModelArguments, DataArguments, ResultArguments, RegularizationArguments, TrainingArguments),
             prog="python run_glue_style.py",
             allow_abbrev=False,
             description="Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
@@ -152,13 +172,13 @@ def parse_arguments(argv: list[str]) -> RunArguments:
         recipe = "quickstart"
     values = recipe_values(recipe, given) if recipe else {}
     parser.given([f"--{name}" for name in values])
-    model, data, results, training, extra = parse(parser, [*as_flags(values), *argv])
+    model, data, results, regularization, training, extra = parse(parser, [*as_flags(values), *argv])
     if extra:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
     settle_training(training, given | set(values))
-    return RunArguments(model, data, results, training, [sys.argv[0], *argv], given | set(values))
+    return RunArguments(model, data, results, regularization, training, [sys.argv[0], *argv], given | set(values))
 
 
 def parse(parser: Parser, argv: list[str]):
