@@ -143,6 +143,19 @@ class ScratchForConditionalGeneration(ScratchPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
+    @classmethod
+    def from_bert(cls, source, **kwargs):
+        """Load BERT's weights into the encoder and the word embeddings; the decoder is new: train before you generate.
+
+        Args:
+            source, kwargs: as for `ScratchModel.from_bert`.
+        """
+        encoder = ScratchModel.from_bert(source, **kwargs)
+        model = cls._from_config(encoder.config, dtype=encoder.dtype, attn_implementation=encoder.config._attn_implementation)
+        absent, _ = model.scratch.load_state_dict(encoder.state_dict(), strict=False)  # it has no pooler
+        assert not absent, f"the encoder was not filled: {absent}"
+        return model.to(encoder.device).eval()
+
     def get_encoder(self, modality=None):
         return self.scratch
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel
 
 from hf_scratch import ScratchConfig, ScratchForConditionalGeneration, ScratchModel, TransformerDecoder
 from tests.reference import B, F, H, K, S, T, V
@@ -193,7 +193,7 @@ def test_what_is_saved_writes_the_same_where_the_package_is_not(tmp_path):
     script = f"""
 import json, sys, torch
 sys.modules["hf_scratch"] = None  # to import it is an error
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel
 model = AutoModelForSeq2SeqLM.from_pretrained({str(tmp_path)!r}, trust_remote_code=True)
 ids, mask = (torch.tensor(rows) for rows in json.loads(sys.argv[1]))
 print(json.dumps([model.generate(ids, attention_mask=mask, max_new_tokens=11, num_beams=n).tolist() for n in (1, 3)]))
@@ -222,6 +222,38 @@ def test_it_reloads_to_the_last_bit_and_takes_an_encoder(tmp_path):
     for name, weight in warm.scratch.state_dict().items():
         assert torch.equal(weight, encoder.state_dict()[name])
     assert warm.lm_head.weight is warm.scratch.embeddings.word_embeddings.weight
+
+
+def test_its_encoder_takes_berts_weights():
+    sizes = {"vocab_size": V, "hidden_size": 22, "num_hidden_layers": 2, "num_attention_heads": H}
+    bert = BertModel(BertConfig(**sizes, intermediate_size=F, max_position_embeddings=31)).eval()
+    ours = ScratchForConditionalGeneration.from_bert(bert)
+    ours.config.decoder_start_token_id = BOS
+    out = ours(**source(), labels=labels())
+    expected = bert(**source()).last_hidden_state
+    torch.testing.assert_close(out.encoder_last_hidden_state, expected, rtol=0, atol=1e-5)
+    assert ours.lm_head.weight is ours.scratch.embeddings.word_embeddings.weight
+    assert torch.equal(ours.lm_head.weight, bert.embeddings.word_embeddings.weight)
+
+
+def test_token_types_of_a_tokenizer_are_taken():
+    ours, inputs = seq2seq(), source()
+    types = torch.zeros_like(inputs["input_ids"])
+    written = ours.generate(**inputs, max_new_tokens=11)
+    assert torch.equal(ours.generate(**inputs, token_type_ids=types, max_new_tokens=11), written)
+    assert not torch.equal(
+        ours(**inputs, token_type_ids=1 - types, labels=labels()).logits, ours(**inputs, labels=labels()).logits
+    )
+
+
+@pytest.mark.parametrize("attn", ["eager", "sdpa"])
+def test_a_source_of_padding_alone_stays_finite(attn):
+    ours, inputs = seq2seq(attn=attn), source()
+    inputs["attention_mask"][1] = 0
+    out = ours(**inputs, labels=labels())
+    out.loss.backward()
+    assert out.logits.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in ours.parameters())
 
 
 def test_token_embeddings_are_resized_on_both_sides():
