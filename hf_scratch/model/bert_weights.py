@@ -96,6 +96,22 @@ def rename(tensors: dict, modules: dict[str, str]) -> dict:
     return renamed
 
 
+def counterpart_of(scratch_class: type) -> str:
+    """Name of the BERT class that has the head of a scratch class, or of the one that it was derived from.
+
+    Raises:
+        ValueError: if none has.
+    """
+    for base in scratch_class.__mro__:
+        name = base.__name__.replace("Scratch", "Bert")
+        if name in BERT_ARCHITECTURES:
+            return name
+    raise ValueError(
+        f"{scratch_class.__name__} has no counterpart in BERT; use one of "
+        f"{', '.join(name.replace('Bert', 'Scratch') for name in BERT_ARCHITECTURES)}"
+    )
+
+
 def require_readable(config: dict):
     """Refuse what is not a BERT encoder.
 
@@ -186,18 +202,17 @@ def build_bert(model: PreTrainedModel) -> PreTrainedModel:
     Raises:
         ValueError: if the scratch model has not BERT's shape, naming every field in the way.
     """
-    config, architecture = model.config, type(model).__name__.replace("Scratch", "Bert")
+    config, architecture = model.config, counterpart_of(type(model))
     needed = {"norm_first": False, "position_embedding_type": "learned"}
     if architecture in ("BertForSequenceClassification", "BertForMultipleChoice"):
         needed["classifier_pooling"] = "cls"
     if config.head_size is not None:
         needed["head_size"] = config.hidden_size // config.num_attention_heads
     wrong = [f"{name}={getattr(config, name)!r}" for name, value in needed.items() if getattr(config, name) != value]
-    if wrong or architecture not in BERT_ARCHITECTURES:
+    if wrong:
         raise ValueError(
-            f"{type(model).__name__} with {', '.join(wrong) or 'these weights'} has no counterpart in BERT, which "
-            f"needs one of {', '.join(name.replace('Bert', 'Scratch') for name in BERT_ARCHITECTURES)} with "
-            f"{', '.join(f'{name}={value!r}' for name, value in needed.items())}"
+            f"{type(model).__name__} with {', '.join(wrong)} has no counterpart in BERT, which needs "
+            f"{', '.join(f'{name}={value!r}' for name, value in needed.items())}; train a model of that shape"
         )
     # A bare encoder may have been built without the pooler.
     options = {"add_pooling_layer": model.pooler is not None} if architecture == "BertModel" else {}

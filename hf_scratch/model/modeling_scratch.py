@@ -23,7 +23,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import MultiHeadAttention
-from .bert_weights import build_bert, is_encoder_tensor, read_bert, scratch_fields, scratch_tensors
+from .bert_weights import build_bert, counterpart_of, is_encoder_tensor, read_bert, scratch_fields, scratch_tensors
 from .checks import require_positive
 from .configuration_scratch import AUTO_MAP, ScratchConfig
 from .encoder import TransformerEncoderBlock
@@ -145,7 +145,7 @@ class ScratchPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: if the source is no BERT encoder, or lacks a tensor of the encoder.
         """
-        bert, absent = read_bert(source, cls.__name__.replace("Scratch", "Bert"), **kwargs)
+        bert, absent = read_bert(source, counterpart_of(cls), **kwargs)
         config = ScratchConfig(**scratch_fields(bert.config), classifier_pooling=classifier_pooling)
         model = cls._from_config(config, dtype=bert.dtype, attn_implementation=bert.config._attn_implementation)
         prefix = "" if hasattr(model, "scratch") else "scratch."
@@ -202,9 +202,7 @@ class ScratchModel(ScratchPreTrainedModel):
         if config.position_embedding_type == "rope":
             # Frequencies stay in single precision when the model is loaded in half: rounded, they lose whole turns.
             self.rotary = RotaryPositionEmbedding(config.attention_head_size).float()
-        self.layers = nn.ModuleList(
-            TransformerEncoderBlock.from_config(config) for _ in range(config.num_hidden_layers)
-        )
+        self.layers = nn.ModuleList(TransformerEncoderBlock.from_config(config) for _ in range(config.num_hidden_layers))
         # Pre-norm blocks leave their sum unnormalised.
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.norm_first else None
         self.pooler = ScratchPooler(config) if add_pooling_layer else None
@@ -256,9 +254,7 @@ class ScratchModel(ScratchPreTrainedModel):
             x = layer(x, mask, rotary=rotary, position_ids=position_ids, **kwargs)
         if self.final_norm is not None:
             x = self.final_norm(x)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=x, pooler_output=None if self.pooler is None else self.pooler(x)
-        )
+        return BaseModelOutputWithPooling(last_hidden_state=x, pooler_output=None if self.pooler is None else self.pooler(x))
 
 
 class ScratchMaskedLMHead(nn.Module):
@@ -576,9 +572,7 @@ class ScratchForQuestionAnswering(ScratchPreTrainedModel):
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
-        return QuestionAnsweringModelOutput(
-            loss=loss, start_logits=start_logits, end_logits=end_logits, **recorded(outputs)
-        )
+        return QuestionAnsweringModelOutput(loss=loss, start_logits=start_logits, end_logits=end_logits, **recorded(outputs))
 
 
 def recorded(outputs):

@@ -338,6 +338,22 @@ def test_what_bert_cannot_compute_does_not_become_one(fields, message):
         ScratchForSequenceClassification(ScratchConfig(**sizes, intermediate_size=F, **shape)).to_bert()
 
 
+@pytest.mark.parametrize("name", ["ScratchPreTrainedModel", "ScratchForConditionalGeneration"])
+def test_a_class_that_bert_has_not_is_refused(name):
+    message = f"{name} has no counterpart in BERT; use one of ScratchModel, .*ScratchForMultipleChoice"
+    with pytest.raises(ValueError, match=message):
+        getattr(hf_scratch, name).from_bert(bert())
+
+
+def test_a_class_of_ones_own_takes_the_head_it_was_derived_from():
+    class Mine(ScratchForSequenceClassification):
+        pass
+
+    theirs = bert("BertForSequenceClassification")
+    require_same(theirs, Mine.from_bert(theirs), inputs(), 1e-5)
+    assert same_weights(theirs, Mine.from_bert(theirs).to_bert())
+
+
 # The names
 
 
