@@ -83,9 +83,7 @@ def decoder_block(block, x, memory, may_attend, may_read):
         lambda y: multi_head(block.attention, y, y, lambda t, s: s <= t and may_attend(t, s))[0],
         first,
     )
-    x = residual(
-        x, block.cross_attention_norm, lambda y: multi_head(block.cross_attention, y, memory, may_read)[0], first
-    )
+    x = residual(x, block.cross_attention_norm, lambda y: multi_head(block.cross_attention, y, memory, may_read)[0], first)
     return residual(x, block.feed_forward_norm, lambda y: feed_forward(block.feed_forward, y), first)
 
 
