@@ -160,11 +160,9 @@ class MultiHeadAttention(nn.Module):
         """Queries `(B, H, T, K)` of `x`; keys and values `(B, H, S, K)` of what is asked, earlier steps' included."""
         if memory is not None:
             return self.project_memory(x, memory, past_key_values)
-        if self.to_qkv is None:
-            projections = self.query(x), self.key(x), self.value(x)  # each (B, T, H·K)
-        else:
-            projections = self.to_qkv(x).chunk(3, dim=-1)  # (B, T, 3·H·K) -> each (B, T, H·K)
-        query, key, value = map(self.split_heads, projections)  # each (B, H, T, K)
+        fused = self.to_qkv is not None
+        projections = self.to_qkv(x).chunk(3, dim=-1) if fused else (self.query(x), self.key(x), self.value(x))
+        query, key, value = map(self.split_heads, projections)  # each (B, T, H·K) -> (B, H, T, K)
         if rotary is not None:
             query, key = rotate_by_position(query, *rotary), rotate_by_position(key, *rotary)
         if past_key_values is not None:  # (B, H, T, K) -> (B, H, S, K)

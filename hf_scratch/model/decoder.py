@@ -109,9 +109,7 @@ class TransformerDecoder(nn.Module):
         ValueError: if a size is below 1, or the activation is unknown.
     """
 
-    def __init__(
-        self, dim, depth, heads=8, dim_head=64, *, norm_first=True, layer_norm_eps=1e-5, bias=True, **options
-    ):
+    def __init__(self, dim, depth, heads=8, dim_head=64, *, norm_first=True, layer_norm_eps=1e-5, bias=True, **options):
         super().__init__()
         require_positive(depth=depth)
         options |= {"norm_first": norm_first, "layer_norm_eps": layer_norm_eps, "bias": bias}
