@@ -20,7 +20,7 @@ from transformers import (
 
 import hf_scratch
 from hf_scratch import ScratchConfig, ScratchForMaskedLM, ScratchForSequenceClassification, ScratchModel
-from hf_scratch.model.bert_weights import BERT_ARCHITECTURES, SECOND_NAMES, module_names, rename
+from hf_scratch.model.bert_weights import BERT_ARCHITECTURES, SECOND_NAMES, counterpart_of, module_names, rename
 
 B, T, D, H, F, V, LAYERS, LABELS, CHOICES, TYPES, POSITIONS = 3, 7, 22, 2, 37, 53, 3, 5, 11, 2, 13
 
@@ -342,7 +342,7 @@ def test_what_bert_cannot_compute_does_not_become_one(fields, message):
 def test_a_class_that_bert_has_not_is_refused(name):
     message = f"{name} has no counterpart in BERT; use one of ScratchModel, .*ScratchForMultipleChoice"
     with pytest.raises(ValueError, match=message):
-        getattr(hf_scratch, name).from_bert(bert())
+        counterpart_of(getattr(hf_scratch, name))
 
 
 def test_a_class_of_ones_own_takes_the_head_it_was_derived_from():

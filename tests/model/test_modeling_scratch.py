@@ -348,6 +348,11 @@ def test_attention_backends_agree(kind, backend):
         assert_same(hidden(model, **given)[real], expected)
 
 
+def test_every_kind_of_backend_is_declared():
+    assert all(getattr(ScratchModel, f"_supports_{kind}") for kind in ("sdpa", "flash_attn", "flex_attn"))
+    assert ScratchModel.is_backend_compatible()
+
+
 def test_a_registered_backend_gets_everything():
     seen = []
 
