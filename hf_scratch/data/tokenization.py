@@ -113,7 +113,10 @@ def usable_length(asked: int, tokenizer: PreTrainedTokenizerBase, positions: int
     Raises:
         UserError: if no token of a text would be left between [CLS] and [SEP].
     """
-    if asked < 3:
-        raise UserError(f"--max_seq_length is {asked}, but it must hold [CLS], a token and [SEP]; give at least 3")
-    limits = [limit for limit in (tokenizer.model_max_length, positions) if limit and limit > 0]  # some write -1 for none
-    return min(asked, *limits)
+    limits = {"--max_seq_length": asked, "the tokenizer's model_max_length": tokenizer.model_max_length}
+    if positions and positions > 0:  # some write -1 for none
+        limits["max_position_embeddings"] = positions
+    name, length = min(limits.items(), key=lambda item: item[1])
+    if length < 3:
+        raise UserError(f"{name} is {length}, but an input must hold [CLS], a token and [SEP]; give at least 3")
+    return length

@@ -130,9 +130,10 @@ def test_the_shortest_of_flag_tokenizer_and_positions_counts(tokenizer, asked, p
     assert usable_length(asked, tokenizer, positions) == length
 
 
-@pytest.mark.parametrize("asked", [2, 0, -7])
-def test_a_length_without_room_for_a_token_is_refused(tokenizer, asked):
-    with pytest.raises(
-        UserError, match=rf"--max_seq_length is {asked}, but it must hold \[CLS\], a token and \[SEP\]; give at"
-    ):
-        usable_length(asked, tokenizer, 37)
+@pytest.mark.parametrize(
+    ("asked", "positions", "value"),
+    [(2, 37, "--max_seq_length is 2"), (-7, None, "--max_seq_length is -7"), (13, 1, "max_position_embeddings is 1")],
+)
+def test_a_length_without_room_for_a_token_is_refused(tokenizer, asked, positions, value):
+    with pytest.raises(UserError, match=rf"^{value}, but an input must hold \[CLS\], a token and \[SEP\]; give at least 3"):
+        usable_length(asked, tokenizer, positions)
