@@ -1,0 +1,75 @@
+"""Predictions of a real Trainer: of parts with labels, with some, and with none."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import DefaultDataCollator, Trainer, TrainingArguments
+
+from hf_scratch.results.metrics import compute_metrics
+from hf_scratch.results.outcome import predict
+
+VALUES = [3.0, -2.0, 1.0, -5.0, 4.0, 2.0, -1.0]
+GOLD = [1, 0, 0, 0, 1, 1, 1]  # the sign is right on 5 of 7
+
+
+class Sign(nn.Module):
+    """Class 1 if the value is positive; refuses a label that is none, as a loss on a GPU would."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, value, labels=None):
+        logits = self.scale * torch.stack([-value, value], dim=1)
+        if labels is None:
+            return {"logits": logits}
+        assert (labels >= 0).all()
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    args = TrainingArguments(
+        str(tmp_path), use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False, label_names=["labels"]
+    )
+    return Trainer(Sign(), args, data_collator=DefaultDataCollator(), compute_metrics=compute_metrics)
+
+
+def part(labels):
+    return Dataset.from_dict({"value": VALUES, "label": labels})
+
+
+def test_a_labelled_part_is_scored_with_intervals(trainer):
+    outcome = predict(trainer, part(GOLD), "test", level=0.95)
+    assert outcome.gold.tolist() == GOLD and outcome.predicted.tolist() == [1, 0, 1, 0, 1, 1, 0]
+    np.testing.assert_allclose(outcome.probabilities[:, 1], 1 / (1 + np.exp(-np.array(VALUES))), rtol=1e-6)
+    assert outcome.metrics["test_accuracy"] == pytest.approx(5 / 7)
+    assert 0 < outcome.metrics["test_accuracy_low"] < 5 / 7 < outcome.metrics["test_accuracy_high"] <= 1
+    assert outcome.metrics["test_loss"] > 0
+    assert outcome.metrics["predict_samples"] == 7 and "test_samples" not in outcome.metrics
+
+
+def test_the_validation_part_has_its_own_keys(trainer):
+    metrics = predict(trainer, part(GOLD), "eval", level=0.95).metrics
+    assert metrics["eval_samples"] == 7 and "eval_macro_f1_low" in metrics
+
+
+def test_rows_without_a_label_are_predicted_but_not_scored(trainer):
+    outcome = predict(trainer, part([1, -1, 0, -1, -1, 1, 1]), "test", level=0.95)
+    assert len(outcome.probabilities) == outcome.metrics["predict_samples"] == 7
+    assert outcome.labelled.tolist() == [0, 2, 5, 6]
+    assert outcome.gold.tolist() == [1, 0, 1, 1] and outcome.predicted.tolist() == [1, 1, 1, 0]
+    assert outcome.metrics["test_accuracy"] == 0.5
+    assert outcome.scored("ours", 0.95).values["accuracy"] == 0.5
+
+
+def test_a_part_without_labels_has_predictions_only(trainer):
+    outcome = predict(trainer, part([-1] * 7), "test", level=0.95)
+    assert outcome.probabilities.shape == (7, 2) and len(outcome.gold) == len(outcome.predicted) == 0
+    assert not [key for key in outcome.metrics if "accuracy" in key or "loss" in key]
+
+
+def test_one_row_is_a_part_too(trainer):
+    assert predict(trainer, part(GOLD).select([0]), "test", level=0.95).metrics["test_accuracy"] == 1
