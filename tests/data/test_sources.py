@@ -112,7 +112,7 @@ def test_a_file_that_gives_no_rows_says_why(tmp_path, name, content, message):
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.csv: no such file; give the path of a file of these kinds: \.csv"):
         load_file(str(tmp_path / "nothing.csv"))
-    with pytest.raises(UserError, match="is a folder, but a split is one file; .*--dataset_name"):
+    with pytest.raises(UserError, match=r"is a folder, but a split is one file; .*--dataset_name"):
         load_file(str(tmp_path))
 
 
@@ -185,7 +185,7 @@ def test_a_path_is_never_looked_for_on_the_hub(name, monkeypatch):
 
 
 def test_offline_a_hub_name_fails_at_once():
-    with pytest.raises(UserError, match="data set 'owner/stars': the Hub cannot be reached, .*; connect and run once"):
+    with pytest.raises(UserError, match=r"data set 'owner/stars': the Hub cannot be reached, .*; connect and run once"):
         load_splits(Task("t", dataset="owner/stars"))
 
 

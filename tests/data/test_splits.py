@@ -232,7 +232,5 @@ def test_a_sample_of_sorted_rows_holds_all_classes():
 
 
 def test_a_training_sample_of_one_class_is_refused():
-    with pytest.raises(
-        UserError, match="a sample of 1 training rows holds one class only, .* give a larger --max_train_samples"
-    ):
+    with pytest.raises(UserError, match=r"a sample of 1 training rows holds one class only, .* larger --max_train_samples"):
         choose(train=rows(211), flags={"max_train_samples": 1})

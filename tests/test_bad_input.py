@@ -1,0 +1,291 @@
+"""What a user can get wrong: one message with value, rule and remedy, exit code 2, nothing left behind, within seconds."""
+
+import gzip
+import time
+
+import pytest
+
+import run_glue_style
+
+SCRATCH = ("--model_type", "scratch")
+QUICKSTART = ("--recipe", "quickstart")
+HEADER = "text,label\n"
+ROWS = "".join(f"text {row},{'good' if row % 2 else 'bad'}\n" for row in range(61))
+
+
+def file(content, *flags, name="rows.csv", model=SCRATCH, option="--train_file"):
+    """A case: a file of this content, given with --train_file or another option; `{file}` stands for its path."""
+    return {name: content}, [
+        *model,
+        *(("--train_file", "{good}") if option != "--train_file" else ()),
+        option,
+        "{file}",
+        *flags,
+    ]
+
+
+def good(*flags, model=SCRATCH):
+    """A case: a file that is as it should be, and flags."""
+    return file(HEADER + ROWS, *flags, model=model)
+
+
+def flags(*flags):
+    """A case: flags alone."""
+    return {}, list(flags)
+
+
+# Case -> files and flags; parts of the message: value, rule, remedy.
+CASES = {
+    # Files
+    "missing file": (
+        flags(*SCRATCH, "--train_file", "nothing.csv"),
+        ["nothing.csv", "no such file", "give the path of a file"],
+    ),
+    "folder for a file": (
+        flags(*SCRATCH, "--train_file", "{folder}"),
+        ["{folder}", "is a folder, but a split is one file", "--dataset_name"],
+    ),
+    "unknown kind": (
+        file("x", name="rows.xlsx"),
+        ["rows.xlsx", "files that end in .xlsx are not read", "rename or convert it to .csv"],
+    ),
+    "bytes that are no text": (
+        file(bytes(range(128, 256))),
+        ["rows.csv", "cannot be read as .csv", "check that it is whole, in UTF-8"],
+    ),
+    "another encoding": (
+        file((HEADER + "café,good\n").encode("latin-1")),
+        ["rows.csv", "can't decode byte 0xe9", "in UTF-8"],
+    ),
+    "no parquet": (
+        file(HEADER, name="rows.parquet"),
+        ["rows.parquet", "cannot be read as .parquet", "check that it is whole"],
+    ),
+    "a broken archive": (
+        file(gzip.compress(b"text,label\n" * 101)[:31], name="rows.csv.gz"),
+        ["rows.csv.gz", "cannot be read as .csv", "check that it is whole"],
+    ),
+    "broken json": (file('{"text": "a"', name="rows.jsonl"), ["rows.jsonl", "cannot be read as .jsonl", "check that"]),
+    "empty file": (file(""), ["rows.csv", "the file has no rows, but a split needs some", "check how it was written"]),
+    "header only": (file(HEADER), ["rows.csv", "the file has no rows", "check how it was written"]),
+    "empty test file": (
+        file("", name="test.csv", option="--test_file"),
+        ["test.csv", "the file has no rows", "check how it was written"],
+    ),
+    "unknown package": (
+        flags(*SCRATCH, "--train_file", "package://no_such_package/x.csv"),
+        ["package://no_such_package/x.csv", "no installed package is called 'no_such_package'", "install it first"],
+    ),
+    "no such path in a package": (
+        flags(*SCRATCH, "--train_file", "package://sklearn/x.csv"),
+        ["package://sklearn/x.csv", "the package holds no 'x.csv'", "mend the path"],
+    ),
+    # Columns
+    "no label column": (
+        file("text,stars\na,1\nb,2\n"),
+        ["no label column", "the columns are text, stars", "name it with --label_column_name"],
+    ),
+    "a text file": (
+        file("one\ntwo\n", name="rows.txt"),
+        ["no label column", "the columns are text", "--label_column_name"],
+    ),
+    "misspelt column": (
+        good("--text_column_names", "txet"),
+        ["no column 'txet'", "the columns are text, label", "Did you mean text?"],
+    ),
+    "which text": (
+        file("a,b,label\nx,y,1\nz,w,2\n"),
+        ["the text column cannot be told among a, b", "name it with --text_column_names"],
+    ),
+    "numbers for text": (
+        file("text,label\n3,1\n5,2\n"),
+        ["column 'text' of the train part holds int64", "a text column holds strings", "--text_column_names"],
+    ),
+    "empty text column": (
+        file("text,label\n,1\n,2\n"),
+        ["column 'text' of the train part holds nothing", "a text column holds strings", "--text_column_names"],
+    ),
+    "blank text column": (
+        file("text,label\n ,1\n ,2\n"),
+        ["column 'text' of the train part is empty in all 2 rows", "there must be text", "--text_column_names"],
+    ),
+    "test file without the text": (
+        file("label\ngood\nbad\n", name="test.csv", option="--test_file"),
+        ["the test part has no column 'text'", "give its rows the same columns"],
+    ),
+    # Labels
+    "one class": (
+        file(HEADER + "a,good\nb,good\n"),
+        ["only the class 'good'", "a classifier needs at least 2", "check the file"],
+    ),
+    "a row without label": (
+        file(HEADER + "a,good\nb,\nc,bad\n"),
+        ["1 of 3 training rows have no label", "(rows 1;", "each needs one", "fill them in, drop them"],
+    ),
+    "fractions for labels": (
+        file(HEADER + "a,0.5\nb,1.5\n"),
+        ["column 'label' holds 0.5", "a class is a name or a whole number", "bin the numbers into classes"],
+    ),
+    "unknown label": (
+        file(HEADER + "a,good\nb,fair\n", name="test.csv", option="--test_file"),
+        ["the label fair", "training does not (bad, good)", "mend the label, or add training rows of it"],
+    ),
+    # Parts
+    "too few rows": (
+        file(HEADER + "a,good\nb,bad\n"),
+        ["cannot be carved", "with 2 different texts in 2 classes", "give files for the parts or more rows"],
+    ),
+    "fraction too large": (
+        good("--validation_fraction", "0.7"),
+        ["--validation_fraction is 0.7", "above 0 and below 0.5", "try 0.1"],
+    ),
+    "sample of nothing": (
+        good("--max_train_samples", "0"),
+        ["a sample of 0 rows", "it needs at least 1", "mend --max_train_samples"],
+    ),
+    "sample of one class": (
+        good("--max_train_samples", "1"),
+        ["a sample of 1 training rows holds one class only", "needs at least 2", "a larger --max_train_samples"],
+    ),
+    # Flags
+    "unknown task": (
+        flags(*SCRATCH, "--task_name", "movie_review"),
+        ["task 'movie_review' is not in the table", "Did you mean movie_reviews?", "--train_file FILE"],
+    ),
+    "unknown recipe": (
+        flags("--recipe", "quikstart"),
+        ["there is no recipe 'quikstart'", "one of course, quickstart", "Did you mean quickstart?"],
+    ),
+    "unknown flag": (
+        good("--lerning_rate", "1"),
+        ["unknown flag --lerning_rate", "Did you mean --learning_rate?", "--help"],
+    ),
+    "abbreviated flag": (good("--max_seq", "17"), ["unknown flag --max_seq", "Did you mean --max_s", "--help"]),
+    "no number": (good("--max_seq_length", "long"), ["--max_seq_length", "invalid int value: 'long'", "--help"]),
+    "no choice": (good("--eval_strategy", "daily"), ["daily", "--eval_strategy", "--help"]),
+    "a value without a flag": (good("17"), ["'17' belongs to no flag", "flags begin with two dashes"]),
+    "flags that exclude each other": (
+        good("--load_best_model_at_end", "--eval_strategy", "no"),
+        ["load_best_model_at_end", "--help"],
+    ),
+    "no model": (good(model=()), ["no model flag given", "exactly one model", "--model_type scratch"]),
+    "two models": (
+        good("--model_name_or_path", "x"),
+        ["--model_name_or_path and --model_type given", "exactly one model"],
+    ),
+    "no data": (flags(*SCRATCH), ["no data flag given", "exactly one source of rows", "--train_file FILE"]),
+    "two sources": (
+        good("--task_name", "movie_reviews"),
+        ["--task_name and --train_file given", "exactly one source of rows"],
+    ),
+    "a file that would be ignored": (
+        flags(*QUICKSTART, "--test_file", "test.csv"),
+        ["--test_file test.csv given with --task_name", "does not go with it", "leave one of the two away"],
+    ),
+    "no room for a token": (
+        good("--max_seq_length", "2", "--config_overrides", "num_hidden_layers=1"),
+        ["--max_seq_length is 2", "an input must hold [CLS], a token and [SEP]", "give at least 3"],
+    ),
+    "no room for a letter": (
+        good("--tokenizer_vocab_size", "7"),
+        ["--tokenizer_vocab_size is 7", "at least 100", "8000 suits"],
+    ),
+    # Models
+    "unknown model type": (
+        good(model=("--model_type", "scrach")),
+        ["--model_type 'scrach' is not registered", "Did you mean scratch?", "Give scratch, bert"],
+    ),
+    "unknown config key": (
+        good("--config_overrides", "hiden_size=32"),
+        ["--config_overrides hiden_size=32", "has no 'hiden_size'", "Did you mean hidden_size?"],
+    ),
+    "config value of the wrong kind": (
+        good("--config_overrides", "hidden_size=wide"),
+        ["--config_overrides hidden_size=wide", "give a value of that kind"],
+    ),
+    "a config key alone": (
+        good("--config_overrides", "hidden_size"),
+        ["--config_overrides holds 'hidden_size'", "takes key=value pairs", "write hidden_size=VALUE"],
+    ),
+    "sizes that do not fit": (
+        good("--config_overrides", "hidden_size=31,num_attention_heads=3,num_hidden_layers=1"),
+        ["hidden_size (31)", "num_attention_heads (3)", "mend --config_overrides"],
+    ),
+    "no such model folder": (
+        good(model=("--model_name_or_path", "./nothing")),
+        ["./nothing", "no such folder", "give the folder of a checkpoint"],
+    ),
+    "a folder without a model": (
+        good(model=("--model_name_or_path", "{folder}")),
+        ["{folder}", "cannot be loaded", "the folder holds config.json"],
+    ),
+    # The Hub, with no network
+    "Hub data set": (
+        flags(*SCRATCH, "--dataset_name", "owner/stars"),
+        ["data set 'owner/stars'", "the Hub cannot be reached", "connect and run once"],
+    ),
+    "Hub task": (
+        flags(*SCRATCH, "--task_name", "sst2"),
+        ["data set 'nyu-mll/glue'", "the Hub cannot be reached", "connect and run once"],
+    ),
+    "Hub model": (
+        good(model=("--model_name_or_path", "owner/bert")),
+        ["model 'owner/bert'", "the Hub cannot be reached", "a local folder"],
+    ),
+    # Folders
+    "nothing to resume": (
+        good("--resume_from_checkpoint", "last"),
+        ["--resume_from_checkpoint last", "there is no such checkpoint", "leave the flag away"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("case", "parts"), CASES.values(), ids=CASES)
+def test_bad_input_ends_with_one_message_and_no_trace(case, parts, tmp_path, capfd):
+    files, argv = case
+    for name, content in {"good.csv": HEADER + ROWS, **files}.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "folder").mkdir()
+    output_dir = tmp_path / "run"
+    places = {"{file}": tmp_path / next(iter(files), ""), "{good}": tmp_path / "good.csv", "{folder}": tmp_path / "folder"}
+
+    def filled(word):
+        for mark, place in places.items():
+            word = word.replace(mark, str(place))
+        return word
+
+    start = time.perf_counter()
+    assert run_glue_style.main([*map(filled, argv), "--output_dir", str(output_dir), "--use_cpu"]) == 2
+    seconds = time.perf_counter() - start
+    error = capfd.readouterr().err
+    assert error.startswith("error: ") and error.count("\nerror: ") == 0 and error.endswith("\n")
+    assert "Traceback" not in error and "Warning" not in error
+    for part in parts:
+        assert filled(part) in error
+    assert not output_dir.exists()
+    assert seconds < 20
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "model.safetensors"])
+def test_a_folder_that_holds_other_files_is_left_as_it_is(name, tmp_path, capfd):
+    folder, rows = tmp_path / "thesis", tmp_path / "rows.csv"
+    folder.mkdir()
+    (folder / name).write_text("years of work")
+    rows.write_text(HEADER + ROWS)
+    given = ["--train_file", str(rows), *SCRATCH, "--output_dir", str(folder), "--overwrite_output_dir"]
+    assert run_glue_style.main(given) == 2
+    error = capfd.readouterr().err
+    assert error.startswith(f"error: --output_dir {folder} holds files that are no run ({name})") and error.count("\n") == 1
+    assert "give a new or an empty folder" in error
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_text() == "years of work"
+
+
+def test_a_file_in_place_of_the_folder(tmp_path, capfd):
+    (tmp_path / "run").write_text("years of work")
+    (tmp_path / "rows.csv").write_text(HEADER + ROWS)
+    given = ["--train_file", str(tmp_path / "rows.csv"), *SCRATCH, "--output_dir", str(tmp_path / "run")]
+    assert run_glue_style.main(given) == 2
+    error = capfd.readouterr().err
+    assert f"--output_dir {tmp_path / 'run'} is a file, but a run needs a folder; give another name" in error
+    assert (tmp_path / "run").read_text() == "years of work"
