@@ -1,10 +1,12 @@
 """Every kind of file, package:// addresses, folders, and a Hub that is not there."""
 
 import gzip
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -202,6 +204,45 @@ def test_a_name_that_the_hub_does_not_know(monkeypatch):
         UserError, match=r"'owner/stars' cannot be loaded \(no such data set\); check its name at huggingface.co"
     ):
         load_splits(Task("t", dataset="owner/stars"))
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """As if the suite were not offline; what is set meanwhile is undone."""
+    monkeypatch.setattr(sources.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(sources.datasets.config, "HF_HUB_OFFLINE", False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda endpoint: monkeypatch.setattr(sources.constants, "ENDPOINT", endpoint)
+
+
+def test_an_unfriendly_answer_is_an_answer(online):
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(503)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        online(f"http://127.0.0.1:{server.server_port}")
+        assert sources.hub_is_reachable.__wrapped__()
+        thread.join()
+    assert not sources.constants.HF_HUB_OFFLINE
+
+
+def test_without_an_answer_the_libraries_work_from_their_caches(online):
+    online("http://127.0.0.1:9")
+    assert not sources.hub_is_reachable.__wrapped__()
+    assert sources.constants.HF_HUB_OFFLINE and sources.datasets.config.HF_HUB_OFFLINE
+
+
+def test_who_asked_to_be_offline_is_not_asked_again(online, monkeypatch):
+    monkeypatch.setattr(sources.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the Hub"))
+    assert not sources.hub_is_reachable.__wrapped__()
 
 
 @pytest.mark.slow

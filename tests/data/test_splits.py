@@ -190,6 +190,16 @@ def test_data_without_training_rows():
         choose(test=rows(53))
 
 
+def test_each_part_is_carved_from_what_the_one_before_left():
+    part = rows(200)
+    rest, carved = carve(part, ["test", "validation"], fraction=0.1, seed=42)
+    first_rest, first = carve(part, ["test"], fraction=0.1, seed=42)
+    second_rest, second = carve(first_rest, ["validation"], fraction=20 / 180, seed=42)
+    assert carved["test"]["id"][:] == first["test"]["id"][:]
+    assert carved["validation"]["id"][:] == second["validation"]["id"][:]
+    assert rest["id"][:] == second_rest["id"][:]
+
+
 def test_carving_nothing_changes_nothing():
     part = rows(7)
     assert carve(part, [], fraction=17, seed=0) == (part, {})
