@@ -167,9 +167,9 @@ def test_a_part_that_numbers_its_classes_otherwise_is_matched_by_name():
 
 
 def test_names_that_the_task_gives_stand_for_0_1_and_so_on():
-    task = Task("t", text_columns=("text",), label_column="label", label_names=("negative", "positive"))
-    parts, names = examples(task, train=rows([1, 0, 1]), test=rows(["1", "negative"]))
-    assert names == ["negative", "positive"]
+    task = Task("t", text_columns=("text",), label_column="label", label_names=("worse", "better", "best"))
+    parts, names = examples(task, train=rows([1, 0, 1]), test=rows(["1", "worse"]))
+    assert names == ["worse", "better", "best"]
     assert parts["train"]["label"][:] == [1, 0, 1] and parts["test"]["label"][:] == [1, 0]
 
 
