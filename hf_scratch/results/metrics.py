@@ -26,7 +26,7 @@ class MacroF1(evaluate.Metric):
         return metric_info("The unweighted mean of the F1 scores of the classes that occur.")
 
     def _compute(self, predictions, references):
-        return {"macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0))}
+        return {"macro_f1": float(f1_score(references, predictions, average="macro"))}
 
 
 def metric_info(description: str) -> evaluate.MetricInfo:

@@ -157,6 +157,12 @@ def test_an_address_that_leads_nowhere_says_what_is_there(package, address, mess
         resolve_address(address)
 
 
+def test_the_program_that_runs_is_no_package(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as in `python run_glue_style.py`
+    with pytest.raises(UserError, match="no installed package is called '__main__'"):
+        resolve_address("package://__main__/x.csv")
+
+
 def test_a_tasks_rows_are_the_ones_with_its_value(tmp_path):
     rows = {"text": list("abcde"), "label": [0, 1, 0, 1, 0], "source": ["x", "y", "y", "x", "y"]}
     files = {"train": write(tmp_path / "rows.csv", rows)}

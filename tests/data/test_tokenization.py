@@ -83,6 +83,7 @@ def test_the_most_frequent_letters_are_kept():
     tokenizer = train_wordpiece(texts, vocab_size=101, max_length=23)
     assert tokenizer.tokenize(words(0x4E00 + 199, 3)) == list(words(0x4E00 + 199, 3))
     assert tokenizer.tokenize(words(0x4E00 + 101, 1)) == ["[UNK]"]
+    assert not [piece for piece in tokenizer.get_vocab() if piece.startswith("##")]  # none stands inside a word
 
 
 def test_a_vocabulary_without_room_is_refused():
