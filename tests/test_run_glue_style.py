@@ -23,6 +23,7 @@ from transformers import (
 import run_glue_style
 from hf_scratch.data import columns, sources, splits, tasks, tokenization
 from hf_scratch.data.arguments import DataArguments
+from tests.conftest import TINY
 
 FILES = (
     *("README.md", "all_results.json", "config.json", "eval_results.json", "model.safetensors", "predict_results.json"),
@@ -164,3 +165,11 @@ def test_the_best_checkpoint_by_validation_is_what_is_saved(quick, scratch_flags
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     best = max(entry["eval_accuracy"] for entry in state["log_history"] if "eval_accuracy" in entry)
     assert results_of(tmp_path / "run")["eval_accuracy"] == best == state["best_metric"]
+
+
+def test_training_by_length_leaves_the_predictions_in_their_order(quick, scratch_flags, tmp_path):
+    """Trainer alone would predict in the order of length, and every number on it would be chance."""
+    flags = ["--train_sampling_strategy", "group_by_length", "--num_train_epochs", "7", "--learning_rate", "0.01"]
+    flags += ["--config_overrides", f"{TINY},initializer_range=0.1,classifier_pooling=mean"]
+    assert run_glue_style.main([*scratch_flags, *flags]) == 0
+    assert results_of(tmp_path / "run")["test_accuracy"] > 0.9

@@ -1,6 +1,7 @@
 """The Hugging Face Trainer, with what it leaves open for classifiers settled."""
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 from .arguments import RegularizationArguments
@@ -21,6 +22,10 @@ class ClassificationTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
         self.regularization = regularization or RegularizationArguments()
+
+    def _get_eval_sampler(self, eval_dataset):
+        """The rows in their order. Trainer itself, told to train by groups of length, predicts by length too, out of order."""
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Trainer's loss; in training with R-Drop, of two passes, and their divergence added."""
