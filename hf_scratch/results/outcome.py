@@ -55,7 +55,9 @@ def predict(trainer, rows: Dataset, prefix: str, level: float) -> Outcome:
     inputs = rows if len(labelled) == len(labels) else rows.remove_columns("label")
     output = trainer.predict(inputs, metric_key_prefix=prefix)
     if output.label_ids is not None and not np.array_equal(output.label_ids, labels):
-        raise RuntimeError(f"the predictions of the {len(rows)} rows came back in another order: no number on them would be true")
+        raise RuntimeError(
+            f"the predictions of the {len(rows)} rows came back in another order: no number on them would be true"
+        )
     samples = {"test": "predict_samples"}.get(prefix, f"{prefix}_samples")
     outcome = Outcome(rows, probabilities(class_logits(output.predictions)), labelled, output.metrics)
     outcome.metrics[samples] = len(rows)
