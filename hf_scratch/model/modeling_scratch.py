@@ -35,7 +35,8 @@ logger = logging.get_logger(__name__)
 class ScratchEmbeddings(nn.Module):
     """Sum of word, token type and position vectors, normalised (Devlin et al. 2019, figure 2).
 
-    Sinusoids are added here; rotary positions enter in the attention instead.
+    Sinusoids are added here, to word vectors multiplied by √D (Vaswani et al. 2017, sections 3.4 and 3.5); rotary positions
+    enter in the attention instead.
     """
 
     def __init__(self, config: ScratchConfig):
@@ -58,6 +59,8 @@ class ScratchEmbeddings(nn.Module):
             ValueError: if learned positions end before the sequence does.
         """
         x = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, D)
+        if self.position_embedding_type == "sinusoidal":
+            x = x * x.shape[-1] ** 0.5  # section 3.4; beside sinusoids of amplitude 1 small word vectors would drown
         if token_type_ids is None:
             x = x + self.token_type_embeddings.weight[0]
         else:

@@ -137,6 +137,11 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         if not reachable:
             raise UserError(f"model {name!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
+        if "ignore_mismatched_sizes" in str(error):
+            raise UserError(
+                f"{name}: its head has another number of classes than the data; add --ignore_mismatched_sizes to begin with a "
+                "new head"
+            ) from error
         raise UserError(
             f"{name}: cannot be loaded ({' '.join(str(error).split())}); check the name, or that the folder holds config.json, "
             "model.safetensors and tokenizer.json"

@@ -230,7 +230,8 @@ def test_padding_changes_nothing(kind, backend):
 def test_the_first_hidden_state_is_the_normed_sum_of_three_vectors(kind):
     model, given = build(kind=kind), inputs()
     embeddings = model.embeddings
-    x = embeddings.word_embeddings.weight[given["input_ids"]]
+    scale = math.sqrt(D) if kind == "pre-norm sinusoidal" else 1.0
+    x = scale * embeddings.word_embeddings.weight[given["input_ids"]]
     x = x + embeddings.token_type_embeddings.weight[given["token_type_ids"]]
     if kind == "post-norm learned":
         x = x + embeddings.position_embeddings.weight[:T]

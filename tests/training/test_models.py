@@ -1,7 +1,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, BertConfig
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 
 import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data.tokenization import train_wordpiece
@@ -44,6 +44,15 @@ def test_a_checkpoint_without_part_of_its_encoder_is_refused(tiny_bert, tmp_path
     args = ModelArguments(model_name_or_path=str(folder))
     with pytest.raises(UserError, match=r"2 tensors of the encoder are not in the checkpoint \(bert.encoder.layer.1"):
         build_model(args, load_config(args), None, NAMES)
+
+
+def test_a_head_of_another_size_is_replaced_only_when_asked(tiny_bert, tmp_path):
+    AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=5).save_pretrained(tmp_path)
+    args = ModelArguments(model_name_or_path=str(tmp_path))
+    with pytest.raises(UserError, match="another number of classes than the data; add --ignore_mismatched_sizes"):
+        build_model(args, load_config(args), None, NAMES)
+    args.ignore_mismatched_sizes = True
+    assert build_model(args, load_config(args), None, NAMES).classifier.out_features == 3
 
 
 def test_the_tokenizer_is_the_named_one_the_models_or_learnt(tiny_bert):
