@@ -134,6 +134,18 @@ class ScratchPreTrainedModel(PreTrainedModel):
         if getattr(module, "bias", None) is not None:
             init.zeros_(module.bias)
 
+    def save_pretrained(self, save_directory, *args, state_dict=None, **kwargs):
+        """transformers' own; fused projections are written as query, key and value, so that a checkpoint has one form."""
+        fused = [name for name, module in self.named_modules() if getattr(module, "to_qkv", None) is not None]
+        if fused:
+            state_dict = dict(self.state_dict() if state_dict is None else state_dict)
+        for name in fused:
+            for kind in ("weight", "bias"):
+                joined = state_dict.pop(f"{name}.to_qkv.{kind}", None)
+                for part, tensor in zip(("query", "key", "value"), () if joined is None else joined.chunk(3), strict=False):
+                    state_dict[f"{name}.{part}.{kind}"] = tensor.clone()
+        super().save_pretrained(save_directory, *args, state_dict=state_dict, **kwargs)
+
     @classmethod
     def from_bert(cls, source, *, classifier_pooling: str = "cls", **kwargs):
         """Load BERT's weights: post-norm, learned positions, and the same hidden states and logits as the original's.

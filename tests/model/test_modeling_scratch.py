@@ -733,3 +733,14 @@ def test_the_saved_config_names_every_auto_class(tmp_path):
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["auto_map"] == AUTO_MAP
     assert saved["architectures"] == ["ScratchForTokenClassification"]
+
+
+def test_a_fused_model_is_saved_as_any_other(tmp_path):
+    model = build(ScratchForMaskedLM)
+    expected = model(**inputs()).logits
+    for layer in model.scratch.layers:
+        layer.attention.fuse()
+    assert_same(model(**inputs()).logits, expected)
+    model.save_pretrained(tmp_path)
+    assert_same(ScratchForMaskedLM.from_pretrained(tmp_path)(**inputs()).logits, expected)
+    assert all(layer.attention.to_qkv is not None for layer in model.scratch.layers)  # the model in memory is left as it was
