@@ -1,9 +1,10 @@
-"""Time a recipe as a whole process and judge it over several splits of its data.
+"""Time a recipe as a whole process and judge it over several splits of its data; or time the encoder beside BERT's.
 
-Each run is a process of its own, with another --split_seed; wall time and peak memory are those that the operating system
-counted for it. For example:
+Each run of a recipe is a process of its own, with another --split_seed; wall time and peak memory are those that the operating
+system counted for it. For example:
 
     hf-scratch benchmark quickstart --splits 5
+    hf-scratch benchmark encoder
 """
 
 import json
@@ -20,13 +21,34 @@ from ..errors import UserError
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="name of a recipe, such as quickstart")
+    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
+    parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
     parser.add_argument("--record", help="JSON file to write the runs to")
     parser.add_argument("--flags", default="", help="more flags for run_glue_style.py, in one string: '--seed 3 --fp16'")
 
 
 def run(args) -> int:
+    return benchmark_encoder(args) if args.recipe == "encoder" else benchmark_recipe(args)
+
+
+def benchmark_encoder(args) -> int:
+    import torch
+
+    from ..results.encoder_speed import time_encoders
+
+    if args.repeats < 1:
+        raise UserError(f"--repeats is {args.repeats}, but each pass is timed at least once; 15 give a steady median")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"{device}, torch {torch.__version__}, {torch.get_num_threads()} threads; above 1, the scratch encoder is faster")
+    print("| size | batch x length | dtype | pass | BERT ms | scratch ms | BERT / scratch |\n|---|---|---|---|---|---|---|")
+    for row in time_encoders(device, args.repeats):
+        sizes = f"| {row.size} | {row.shape[0]} x {row.shape[1]} | {row.dtype} | {row.step} "
+        print(f"{sizes}| {row.bert:.2f} | {row.scratch:.2f} | {row.ratio:.3f} |", flush=True)
+    return 0
+
+
+def benchmark_recipe(args) -> int:
     if args.splits < 1:
         raise UserError(f"--splits is {args.splits}, but at least 1 run is needed; 5 show how much a split matters")
     runs = []

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from hf_scratch.__main__ import main
+from hf_scratch.results import encoder_speed
 from tests.conftest import TINY
 
 
@@ -17,6 +18,15 @@ def test_every_split_is_run_and_recorded(reviews_csv, tmp_path, capsys):
     assert [run["split_seed"] for run in runs] == [0, 1]
     assert all(run["seconds"] > 1 and run["peak_mb"] > 100 and 0 <= run["test_accuracy"] <= 1 for run in runs)
     assert "over 2 splits, standard deviation" in capsys.readouterr().out
+
+
+def test_the_encoder_is_timed_beside_berts(monkeypatch, capsys):
+    monkeypatch.setattr(encoder_speed, "CPU_ROWS", [("tiny", 2, 7, "float32")])
+    monkeypatch.setattr(encoder_speed, "CUDA_ROWS", [("tiny", 2, 7, "float32")])
+    monkeypatch.setitem(encoder_speed.SIZES, "tiny", (1, 12, 3, 17))
+    assert main(["benchmark", "encoder", "--repeats", "2"]) == 0
+    assert "| tiny | 2 x 7 | float32 | forward+backward |" in capsys.readouterr().out
+    assert main(["benchmark", "encoder", "--repeats", "0"]) == 2
 
 
 @pytest.mark.slow
