@@ -88,6 +88,8 @@ def build(args: RunArguments, parts, names, say):
     args.data.max_seq_length = length
     with args.training.main_process_first(desc="tokenize"):
         parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
+    if finding := doctor.truncated(parts["train"], length):
+        say(f"  note: {finding}")
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
     return model, tokenizer, parts
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from .columns import texts_of
 
@@ -34,6 +34,21 @@ def examine(parts: DatasetDict, names: list[str]) -> list[str]:
     if absent:
         findings.append(f"training has no row of the classes {', '.join(absent[:10])}")
     return findings
+
+
+def truncated(rows: Dataset, max_length: int) -> str | None:
+    """What the length limit costs, if it costs anything.
+
+    Args:
+        rows: tokenized, with `input_ids`.
+        max_length: that they were truncated to.
+    """
+    full = sum(len(ids) >= max_length for ids in rows["input_ids"])
+    if not full:
+        return None
+    return (
+        f"{full / len(rows):.0%} of the training texts fill or pass {max_length} tokens and are cut there; see --max_seq_length"
+    )
 
 
 def describe(parts: DatasetDict, names: list[str]) -> str:

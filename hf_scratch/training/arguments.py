@@ -19,6 +19,10 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 GROUPS = ("model", "data", "training", "from_scratch", "from_pretrained")
 MODEL_FLAGS = ("model_name_or_path", "model_type")
 DATA_FLAGS = ("task_name", "dataset_name", "train_file")
+SOURCE_FLAGS = (
+    *DATA_FLAGS,
+    *("dataset_config_name", "validation_file", "test_file", "text_column_names", "label_column_name"),
+)
 ACTIONS = ("do_train", "do_eval", "do_predict")
 
 
@@ -209,8 +213,8 @@ def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
 def recipe_values(recipe: str, given: set[str]) -> dict:
     """Read a recipe: flat flags, or the groups model, data, training, and from_scratch or from_pretrained.
 
-    A group that the user replaces is dropped as a whole: the model with --model_name_or_path or --model_type, the data with
-    --task_name, --dataset_name or --train_file.
+    What the user replaces is dropped: the group model with --model_name_or_path or --model_type; of the group data what says
+    where the rows are with --task_name, --dataset_name or --train_file, while lengths and sizes stay.
 
     Args:
         recipe: name or file.
@@ -235,7 +239,7 @@ def recipe_values(recipe: str, given: set[str]) -> dict:
     if given.intersection(MODEL_FLAGS):
         groups["model"] = {}
     if given.intersection(DATA_FLAGS):
-        groups["data"] = {}
+        groups["data"] = {name: value for name, value in groups["data"].items() if name not in SOURCE_FLAGS}
     pretrained = "model_name_or_path" in given | set(groups["model"]) | set(table)
     groups.pop("from_scratch" if pretrained else "from_pretrained")
     for group in groups.values():

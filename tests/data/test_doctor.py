@@ -1,7 +1,7 @@
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_scratch.data.doctor import describe, examine
+from hf_scratch.data.doctor import describe, examine, truncated
 
 
 def part(texts, labels, name="train", **columns):
@@ -47,3 +47,9 @@ def test_of_many_classes_the_ten_most_frequent_are_told():
     labels = [*range(13), *range(3, 13)]
     told = describe(DatasetDict(train=part([""] * 23, labels)), names)
     assert told.startswith("23 train rows; 13 classes: class3 9%, class4 9%") and told.endswith("class12 9%, ...")
+
+
+def test_the_share_of_cut_texts_is_told():
+    rows = Dataset.from_dict({"input_ids": [[1] * length for length in (3, 5, 7, 7)]})
+    assert truncated(rows, 7) == "50% of the training texts reach 7 tokens and are cut there; see --max_seq_length"
+    assert truncated(rows, 11) is None

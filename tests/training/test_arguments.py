@@ -32,9 +32,10 @@ def test_a_model_flag_drops_the_model_group_and_takes_the_values_for_pretrained_
     assert bert.data == scratch.data
 
 
-def test_a_data_flag_drops_the_data_group():
-    args = parse_arguments(["--recipe", "quickstart", "--train_file", "mine.csv"])
+def test_a_data_flag_drops_where_the_rows_are_and_keeps_lengths_and_sizes():
+    args = parse_arguments(["--recipe", "course", "--train_file", "mine.csv"])
     assert args.data.task_name is None and args.data.train_file == "mine.csv"
+    assert args.data.max_train_samples == 1000 and args.data.pad_to_max_length
 
 
 def test_groups_and_flat_flags_of_a_file(tmp_path):
