@@ -46,9 +46,7 @@ def truncated(rows: Dataset, max_length: int) -> str | None:
     full = sum(len(ids) >= max_length for ids in rows["input_ids"])
     if not full:
         return None
-    return (
-        f"{full / len(rows):.0%} of the training texts fill or pass {max_length} tokens and are cut there; see --max_seq_length"
-    )
+    return f"{full / len(rows):.0%} of the training texts reach {max_length} tokens and are cut there; see --max_seq_length"
 
 
 def describe(parts: DatasetDict, names: list[str]) -> str:
