@@ -44,15 +44,16 @@ def run(args: RunArguments):
     output_dir = args.training.output_dir = args.output_dir(task.name)
     resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
     if args.training.process_index == 0:
-        folder.check_folder(output_dir, bool(resume), args.results.overwrite_output_dir)
+        folder.check_folder(output_dir, resume, args.results.overwrite_output_dir, args.inputs())
 
     parts, names = read_data(args, task, say)
     set_seed(args.training.seed)
-    model, tokenizer, parts = build(args, parts, names, say)
+    model, tokenizer, parts, names = build(args, parts, names, say)
+    trainer = make_trainer(args, model, tokenizer, parts)
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
-    trainer = train(args, model, tokenizer, parts, resume)
+    train(args, trainer, parts, resume)
     results = report(args, trainer, parts, names, task.name, say)
     if trainer.is_world_process_zero():
         share(trainer, tokenizer, parts["train"], say)
@@ -69,8 +70,11 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     task = columns.find_columns(splits_as_read, task)
     examples, names = columns.to_examples(splits_as_read, task)
     evaluates = args.training.do_eval or args.training.eval_strategy != "no"
-    parts = splits.choose_parts(examples, args.data, args.training.load_best_model_at_end, evaluates)
+    parts = splits.choose_parts(
+        examples, args.data, args.training.load_best_model_at_end, evaluates, predicts=args.training.do_predict
+    )
     say(f"{task.name}: {doctor.describe(parts, names)}")
+    say(f"  text from {' and '.join(task.text_columns)}, classes from {task.label_column}")
     for finding in doctor.examine(parts, names):
         say(f"  note: {finding}")
     return parts, names
@@ -79,33 +83,45 @@ def read_data(args: RunArguments, task: tasks.Task, say):
 def build(args: RunArguments, parts, names, say):
     """Configuration, tokenizer, model, and every part in the model's tokens."""
     config = models.load_config(args.model)
+    order = models.class_order(config, names, args.training.do_train)
+    if order != names:
+        parts, names = columns.renumber(parts, names, order), order
     texts = [text for pair in columns.texts_of(parts["train"]) for text in pair]
     tokenizer = models.load_tokenizer(args.model, texts, args.data.max_seq_length)
     model = models.build_model(args.model, config, tokenizer, names)
     length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
     if length < args.data.max_seq_length:
         say(f"  note: max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
-    args.data.max_seq_length = length
+    args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
     with args.training.main_process_first(desc="tokenize"):
         parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
     if finding := doctor.truncated(parts["train"], length):
         say(f"  note: {finding}")
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
-    return model, tokenizer, parts
+    return model, tokenizer, parts, names
 
 
-def train(args: RunArguments, model, tokenizer, parts, resume: str | None) -> ClassificationTrainer:
-    """The Hugging Face Trainer; what it saves last is the best checkpoint, if it was asked to select one."""
-    trainer = ClassificationTrainer(
-        model=model,
-        args=args.training,
-        train_dataset=parts["train"],
-        eval_dataset=parts.get("selection", parts.get("validation")),
-        data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
-        processing_class=tokenizer,
-        compute_metrics=compute_metrics,
-        regularization=args.regularization,
-    )
+def make_trainer(args: RunArguments, model, tokenizer, parts) -> ClassificationTrainer:
+    """The Hugging Face Trainer."""
+    try:
+        return ClassificationTrainer(
+            model=model,
+            args=args.training,
+            train_dataset=parts["train"],
+            eval_dataset=parts.get("selection", parts.get("validation")),
+            data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
+            processing_class=tokenizer,
+            compute_metrics=compute_metrics,
+            regularization=args.regularization,
+        )
+    except (ImportError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"Trainer refuses these flags: {' '.join(str(error).split())}; mend or leave away the one named"
+        ) from error
+
+
+def train(args: RunArguments, trainer: ClassificationTrainer, parts, resume: str | None):
+    """Train and save; what is saved last is the best checkpoint, if the run was asked to select one."""
     if args.training.do_train:
         metrics = trainer.train(resume_from_checkpoint=resume).metrics
         tokens = trainer.state.epoch * sum(map(len, parts["train"]["input_ids"]))
@@ -114,7 +130,6 @@ def train(args: RunArguments, model, tokenizer, parts, resume: str | None) -> Cl
         trainer.save_metrics("train", metrics)
         trainer.save_state()
     trainer.save_model()
-    return trainer
 
 
 def report(args: RunArguments, trainer, parts, names, task: str, say) -> dict:
@@ -148,7 +163,9 @@ def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, names, 
             rows.append(summary.judge(baseline.name, outcome.gold, baseline.predicted, level))
             outcome.metrics.update(rows[-1].flat(f"baseline_{baseline.key}"))
         sentence = summary.verdict(args.model_label, outcome.gold, outcome.predicted, baselines, level)
-    say(f"\n{summary.table(rows, f'{task}, {part} part, {len(outcome.gold):,} rows')}\n{sentence}\n")
+    say(
+        f"\n{summary.table(rows, f'{task}, {part} part, {len(outcome.gold):,} rows, {100 * level:g}% intervals')}\n{sentence}\n"
+    )
     card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, names)
 
 

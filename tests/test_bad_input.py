@@ -235,7 +235,7 @@ CASES = {
     # Folders
     "nothing to resume": (
         good("--resume_from_checkpoint", "last"),
-        ["--resume_from_checkpoint last", "there is no such checkpoint", "leave the flag away"],
+        ["--resume_from_checkpoint last", "there is no whole checkpoint", "leave the flag away"],
     ),
 }
 
@@ -287,5 +287,5 @@ def test_a_file_in_place_of_the_folder(tmp_path, capfd):
     given = ["--train_file", str(tmp_path / "rows.csv"), *SCRATCH, "--output_dir", str(tmp_path / "run")]
     assert run_glue_style.main(given) == 2
     error = capfd.readouterr().err
-    assert f"--output_dir {tmp_path / 'run'} is a file, but a run needs a folder; give another name" in error
+    assert f"{tmp_path / 'run'} is a file, but a run needs a folder; give another name" in error
     assert (tmp_path / "run").read_text() == "years of work"

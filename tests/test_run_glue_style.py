@@ -173,3 +173,29 @@ def test_training_by_length_leaves_the_predictions_in_their_order(quick, scratch
     flags += ["--config_overrides", f"{TINY},initializer_range=0.1,classifier_pooling=mean"]
     assert run_glue_style.main([*scratch_flags, *flags]) == 0
     assert results_of(tmp_path / "run")["test_accuracy"] > 0.9
+
+
+def test_a_trained_head_is_judged_by_its_own_names_whatever_their_order(quick, scratch_flags, tmp_path):
+    """The same model with its classes numbered the other way round has the same accuracy."""
+    flags = [*scratch_flags, "--num_train_epochs", "9", "--learning_rate", "0.01"]
+    flags += ["--config_overrides", f"{TINY},initializer_range=0.1,classifier_pooling=mean"]
+    assert run_glue_style.main(flags) == 0
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run")
+    with torch.no_grad():
+        model.classifier.weight.copy_(model.classifier.weight.flip(0))
+        model.classifier.bias.copy_(model.classifier.bias.flip(0))
+    model.config.id2label, model.config.label2id = {0: "good", 1: "bad"}, {"good": 0, "bad": 1}
+    model.save_pretrained(tmp_path / "turned")
+    AutoTokenizer.from_pretrained(tmp_path / "run").save_pretrained(tmp_path / "turned")
+    flags = [flag for flag in scratch_flags if flag not in ("--model_type", "scratch", "--config_overrides", TINY)]
+    flags += ["--model_name_or_path", str(tmp_path / "turned"), "--output_dir", str(tmp_path / "judged"), "--do_predict"]
+    assert run_glue_style.main(flags) == 0
+    assert results_of(tmp_path / "judged")["test_accuracy"] == results_of(tmp_path / "run")["test_accuracy"] > 0.9
+
+
+def test_without_a_test_part_the_selecting_rows_are_not_the_reported_ones(quick, scratch_flags, tmp_path):
+    flags = ["--do_train", "--do_eval", "--load_best_model_at_end", "--eval_strategy=epoch", "--save_strategy=epoch"]
+    assert run_glue_style.main([*scratch_flags, *flags]) == 0
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    selecting = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
+    assert results_of(tmp_path / "run")["eval_loss"] not in selecting

@@ -8,7 +8,10 @@ The weights, the tokenizer and the model's code are written, after the outputs o
 sentences; if they differ, or anything fails, nothing is written.
 """
 
-from ..data.sources import resolve_address
+from pathlib import Path
+
+from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
+from ..errors import UserError
 from ..sharing.convert import HEADS, SENTENCES, convert
 
 
@@ -20,7 +23,10 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    done = convert(resolve_address(args.source), args.destination, args.head, args.to)
+    source = resolve_address(args.source)
+    if not Path(source).exists() and not hub_is_reachable():
+        raise UserError(f"{args.source}: {OFFLINE_RULE}; {OFFLINE_REMEDY}")
+    done = convert(source, args.destination, args.head, args.to)
     print(
         f"{args.destination}: {done['architecture']}, {done['tensors']} tensors; its outputs on {len(SENTENCES)} "
         f"sentences differ from the original's by at most {done['difference']:.1e}"

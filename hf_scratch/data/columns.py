@@ -200,6 +200,23 @@ def label_ids(labels: list[str | None], names: list[str], split: str, column: st
     return [ids[label] for label in labels]
 
 
+def renumber(parts: DatasetDict, names: list[str], order: list[str]) -> DatasetDict:
+    """The same rows with their class ids in another order of the same names.
+
+    Args:
+        parts: with the column `label`.
+        names: in the order of today's ids.
+        order: the same names, in the order wanted.
+    """
+    ids = {id_: order.index(name) for id_, name in enumerate(names)} | {UNLABELLED: UNLABELLED}
+    return DatasetDict(
+        {
+            part: rows.remove_columns("label").add_column("label", [ids[label] for label in rows["label"][:]])
+            for part, rows in parts.items()
+        }
+    )
+
+
 def without_repeated(rows: Dataset) -> Dataset:
     first = dict(reversed([(text, row) for row, text in enumerate(texts_of(rows))]))
     return rows.select(sorted(first.values()))

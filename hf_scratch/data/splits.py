@@ -13,7 +13,9 @@ from .columns import UNLABELLED, is_labelled, texts_of
 VALIDATION_NAMES = ("validation", "validation_matched", "valid", "val", "dev")
 
 
-def choose_parts(examples: DatasetDict, args: DataArguments, selects: bool, evaluates: bool) -> DatasetDict:
+def choose_parts(
+    examples: DatasetDict, args: DataArguments, selects: bool, evaluates: bool, predicts: bool = True
+) -> DatasetDict:
     """Settle the parts of a run.
 
     | the data bring | train | validation | test |
@@ -23,14 +25,15 @@ def choose_parts(examples: DatasetDict, args: DataArguments, selects: bool, eval
     | and a validation part | all | theirs | theirs, if any |
 
     With a labelled test part and no evaluation before it, nothing needs to be carved. If the run selects a checkpoint and no
-    test part is labelled, the validation part is what is reported, and a part `selection` is carved from training. Rows of the
-    validation part that have no label are left out: nothing can be told from them.
+    labelled test part is predicted, the validation part is what is reported, and a part `selection` is carved from training.
+    Rows of the validation part that have no label are left out: nothing can be told from them.
 
     Args:
         examples: splits as `to_examples` makes them.
         args: how much to carve and to sample, and the seed of both.
         selects: whether the run chooses a checkpoint by a metric.
         evaluates: whether it needs a validation part at all.
+        predicts: whether the test part is predicted and so reported.
 
     Raises:
         UserError: if there is no training part, too few rows to carve from, or a sample of one class.
@@ -44,7 +47,7 @@ def choose_parts(examples: DatasetDict, args: DataArguments, selects: bool, eval
     missing = []
     if validation is None and test is None:
         missing.append("test")
-    reported = "test" in missing or (test is not None and is_labelled(test))
+    reported = predicts and ("test" in missing or (test is not None and is_labelled(test)))
     if validation is None and (evaluates or not reported):
         missing.append("validation")
     if selects and not reported:

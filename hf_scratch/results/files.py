@@ -35,10 +35,12 @@ def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, nam
 
 
 def write_record(folder: str, **facts):
-    """Write or extend run.json: all that is needed to run it again. It stays on this machine: it holds paths."""
+    """Write or extend run.json: all that is needed to run it again. It holds paths of this machine."""
     path = Path(folder, "run.json")
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(record | facts, indent=2) + "\n", encoding="utf-8")
+    aside = path.with_suffix(".json.new")  # whoever is stopped while writing leaves the old one whole
+    aside.write_text(json.dumps(record | facts, indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
 
 
 def environment() -> dict:

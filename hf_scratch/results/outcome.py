@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset
 
+from ..errors import UserError
 from .metrics import class_logits, probabilities
 from .summary import Row, judge
 
@@ -58,8 +59,13 @@ def predict(trainer, rows: Dataset, prefix: str, level: float) -> Outcome:
         raise RuntimeError(
             f"the predictions of the {len(rows)} rows came back in another order: no number on them would be true"
         )
+    logits = class_logits(output.predictions)
+    if not np.isfinite(logits).all():
+        raise UserError(
+            "the model answers with numbers that are not finite: training diverged; lower --learning_rate, or train in float32"
+        )
     samples = {"test": "predict_samples"}.get(prefix, f"{prefix}_samples")
-    outcome = Outcome(rows, probabilities(class_logits(output.predictions)), labelled, output.metrics)
+    outcome = Outcome(rows, probabilities(logits), labelled, output.metrics)
     outcome.metrics[samples] = len(rows)
     if len(labelled):
         outcome.metrics.update(outcome.scored(prefix, level).flat(prefix))

@@ -8,6 +8,8 @@ from .baselines import Baseline
 from .intervals import differences, intervals
 from .metrics import HEADLINE, METRICS, score
 
+FEWEST = 30  # rows; below, a bootstrap's interval is far too narrow
+
 
 @dataclass(frozen=True)
 class Row:
@@ -60,6 +62,8 @@ def verdict(name: str, gold: np.ndarray, predicted: np.ndarray, baselines: list[
     interval = f"({100 * level:g}% interval of the difference {low:+.1f} to {high:+.1f} points)"
     rank = f"{abs(gap):.1f} points {'better' if gap > 0 else 'worse'} than" if gap else "as good as"
     sentence = f"{name} is {rank} {best.name} in {HEADLINE}"
+    if len(gold) < FEWEST:
+        return f"{sentence}, but {len(gold)} test rows are too few to tell anything; {FEWEST} or more give an interval."
     if low <= 0 <= high:
         return f"{sentence}, but {len(gold):,} rows do not tell them apart {interval}."
     return f"{sentence} {interval}."

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from .. import model as scratch
@@ -51,15 +52,15 @@ def convert(source: str, destination: str, head: str | None = None, to: str = "s
     Raises:
         UserError: if the source cannot be read or converted, or the destination is taken. Nothing is left there then.
     """
-    folder = Path(destination)
+    folder = Path(destination).resolve()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{destination} exists and is no empty folder, and nothing is overwritten; give another name")
     # What transformers and the model's own rules refuse, the user can mend.
     try:
         original, converted, new = read(source, head, to)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{source} cannot be converted: {error}") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{source} cannot be converted: {' '.join(str(error).split())}") from error
     inputs = tokenize(source, tokenizer, converted.config)
     difference = require_same_outputs(original, converted, inputs)
     with moved_when_whole(folder) as unfinished:

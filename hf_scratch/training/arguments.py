@@ -23,6 +23,13 @@ SOURCE_FLAGS = (
     *DATA_FLAGS,
     *("dataset_config_name", "validation_file", "test_file", "text_column_names", "label_column_name"),
 )
+# What scoring every row, once and in its order, rests on.
+NEEDED = {
+    "dataloader_drop_last": False,
+    "prediction_loss_only": False,
+    "batch_eval_metrics": False,
+    "remove_unused_columns": True,
+}
 ACTIONS = ("do_train", "do_eval", "do_predict")
 
 
@@ -105,6 +112,11 @@ class RunArguments:
         """The model's name, as tables and the card show it: of a folder no more than its own name."""
         name = self.model.model_name_or_path or self.model.model_type
         return Path(name).resolve().name if Path(name).is_dir() else name.removeprefix("package://")
+
+    def inputs(self) -> list[str | None]:
+        """The files and folders that the run reads, where they are named."""
+        names = [self.model.model_name_or_path, self.model.config_name, self.model.tokenizer_name, self.data.dataset_name]
+        return [*names, self.data.train_file, self.data.validation_file, self.data.test_file]
 
     def output_dir(self, task: str) -> str:
         """Where the run's files go: --output_dir, or a new folder under runs/."""
@@ -236,6 +248,9 @@ def recipe_values(recipe: str, given: set[str]) -> dict:
     if not isinstance(table, dict):
         raise UserError(f"{path}: holds a {type(table).__name__}, but a recipe is a table; write one `flag: value` a line")
     groups = {name: table.pop(name, None) or {} for name in GROUPS}
+    for name, group in groups.items():
+        if not isinstance(group, dict):
+            raise UserError(f"{path}: {name} holds {group!r}, but a group is a table; write one `flag: value` a line below it")
     if given.intersection(MODEL_FLAGS):
         groups["model"] = {}
     if given.intersection(DATA_FLAGS):
@@ -276,6 +291,14 @@ def check_training(training: TrainingArguments, metrics: Collection[str]):
             raise UserError(f"--{name} is {getattr(training, name)}, but it must be at least 1; try 8")
     if training.num_train_epochs <= 0 and training.max_steps <= 0:
         raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0; try 3")
+    for name in ("seed", "data_seed"):
+        if (getattr(training, name) or 0) < 0:
+            raise UserError(f"--{name} is {getattr(training, name)}, but a seed is not negative; give 0 or more")
+    for name, wanted in NEEDED.items():
+        if getattr(training, name) is not wanted:
+            raise UserError(
+                f"--{name} {str(not wanted).lower()} is not possible here: every row is predicted and scored; leave it away"
+            )
     metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
     if metrics and metric not in (*metrics, "loss"):
         raise UserError(

@@ -1,59 +1,88 @@
 """The folder of a run: never one that holds something else, never a run overwritten unasked."""
 
+import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..errors import UserError
 
 RECORD = "run.json"
+# What a run writes: the rest of a folder is the user's, and stays.
+WRITTEN = (
+    *("checkpoint-*", "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.txt"),
+    *("special_tokens_map.json", "training_args.bin", "*_results.json", "trainer_state.json", "predictions.*"),
+    *("roundtrip.json", "README.md", "*.py", RECORD),
+)
 
 
-def check_folder(folder: str, resume: bool, overwrite: bool):
+def check_folder(folder: str, checkpoint: str | None, overwrite: bool, inputs: Iterable[str | None] = ()):
     """Refuse a folder that is in use; changes nothing.
 
+    Args:
+        folder: of the run.
+        checkpoint: that the run goes on from, if it does.
+        overwrite: whether the run that the folder holds may be replaced.
+        inputs: files and folders that the run reads.
+
     Raises:
-        UserError: if it is a file, holds a run that is neither continued nor replaced, or holds other things.
+        UserError: if it cannot be written, holds a run that is neither continued nor replaced, or holds other things.
     """
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"--output_dir {folder} is a file, but a run needs a folder; give another name")
-    if not path.exists() or not any(path.iterdir()) or resume:
+    path = Path(folder).resolve()
+    ground = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not ground.is_dir():
+        raise UserError(f"--output_dir {folder}: {ground} is a file, but a run needs a folder; give another name")
+    if not os.access(ground, os.W_OK):
+        raise UserError(f"--output_dir {folder}: {ground} cannot be written to; give another folder, or mend its permissions")
+    if ground != path or not any(path.iterdir()):
         return
     if not Path(path, RECORD).exists():
         raise UserError(
             f"--output_dir {folder} holds files that are no run ({', '.join(sorted(e.name for e in path.iterdir())[:3])}), and "
             "they could be overwritten; give a new or an empty folder"
         )
+    if checkpoint:
+        return
     if not overwrite:
         raise UserError(
             f"--output_dir {folder} holds a run; continue it with --resume_from_checkpoint last, replace it with "
             "--overwrite_output_dir, or give another folder"
         )
+    inside = [name for name in inputs if name and Path(name).resolve().is_relative_to(path)]
+    if inside:
+        raise UserError(f"--overwrite_output_dir would delete what the run reads: {inside[0]}; give another --output_dir")
 
 
 def open_folder(folder: str, overwrite: bool):
-    """Make the folder; with `overwrite`, without the run that it holds."""
-    if overwrite and Path(folder, RECORD).exists():
-        shutil.rmtree(folder)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    """Make the folder; with `overwrite`, without the files of the run that it holds."""
+    path = Path(folder).resolve()
+    if overwrite and Path(path, RECORD).exists():
+        for entry in [entry for pattern in WRITTEN for entry in path.glob(pattern)]:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def find_checkpoint(folder: str, asked: str | None) -> str | None:
-    """The checkpoint to go on from: None, a path, or the `last` of the folder.
+    """The checkpoint to go on from: None, a path, or the `last` whole one of the folder.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none that is whole and holds its optimizer.
     """
     if asked is None:
         return None
-    found = asked
+    wanted = [Path(asked)]
     if asked in ("last", "true", "True"):
-        found = get_last_checkpoint(folder) if Path(folder).is_dir() else None
-    if found is None or not Path(found).is_dir():
+        wanted = sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    # Trainer writes its state last: a checkpoint without one was cut off while it was saved.
+    whole = [path for path in wanted if Path(path, "trainer_state.json").is_file()]
+    if not whole:
         raise UserError(
-            f"--resume_from_checkpoint {asked}: there is no such checkpoint in {folder}; give the folder of one, or leave the "
+            f"--resume_from_checkpoint {asked}: there is no whole checkpoint in {folder}; give the folder of one, or leave the "
             "flag away to begin anew"
         )
-    return found
+    if not any(whole[0].glob("optimizer*")) and not any(whole[0].glob("pytorch_model_fsdp*")):
+        raise UserError(
+            f"{whole[0]} was saved without its optimizer (save_only_model), so that going on from it would be another run; "
+            "begin anew, and add --save_only_model false to be able to resume"
+        )
+    return str(whole[0])

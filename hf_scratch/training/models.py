@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import yaml
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -56,9 +57,43 @@ def apply_overrides(config: PretrainedConfig, overrides: str | None):
                 f"Its keys are {', '.join(sorted(keys))}"
             )
         try:
-            setattr(config, key, yaml.safe_load(value))
+            setattr(config, key, read_value(value))
+            if hasattr(config, "validate"):
+                config.validate()
         except Exception as error:  # the strict dataclass of the configuration says what it takes
             raise UserError(f"--config_overrides {pair}: {' '.join(str(error).split())}; give a value of that kind") from error
+
+
+def read_value(text: str):
+    """A number, true, false, null or a word, as YAML has it; and 1e-5, which YAML takes for a word, as the number."""
+    value = yaml.safe_load(text)
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def class_order(config: PretrainedConfig, names: list[str], trains: bool) -> list[str]:
+    """The classes in the order of the checkpoint's own head, if that knows them by these names: ids are not names.
+
+    Args:
+        config: of the model, as it was loaded.
+        names: of the data's classes.
+        trains: whether the head will be trained; if not, it must know the classes.
+
+    Raises:
+        UserError: if the head is used as it is, and has other classes.
+    """
+    own = [name for _, name in sorted((config.id2label or {}).items())]
+    if sorted(own) == sorted(names):
+        return own
+    unnamed = all(name == f"LABEL_{id_}" for id_, name in enumerate(own))
+    if not trains and not unnamed:
+        raise UserError(
+            f"the model's classes are {', '.join(own[:20])}, the data's {', '.join(names[:20])}; without training both must "
+            "be the same; rename the data's labels, or train with --do_train"
+        )
+    return names
 
 
 def load_tokenizer(args: ModelArguments, train_texts, max_length: int) -> PreTrainedTokenizerBase:
@@ -89,7 +124,7 @@ def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, names
         config.pad_token_id = tokenizer.pad_token_id
         try:
             model = AutoModelForSequenceClassification.from_config(config)
-        except (ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+        except (ValueError, RuntimeError, AssertionError, AttributeError, ZeroDivisionError) as error:
             raise UserError(f"no {config.model_type} model can be built so: {error}; mend --config_overrides") from error
     return model
 
@@ -134,7 +169,7 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
             trust_remote_code=args.trust_remote_code,
             **kwargs,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if not reachable:
             raise UserError(f"model {name!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
         if "ignore_mismatched_sizes" in str(error):

@@ -5,8 +5,8 @@ from hf_scratch.training.folder import RECORD, check_folder, find_checkpoint, op
 
 
 def test_a_new_and_an_empty_folder_are_free(tmp_path):
-    check_folder(str(tmp_path / "new"), resume=False, overwrite=False)
-    check_folder(str(tmp_path), resume=False, overwrite=False)
+    check_folder(str(tmp_path / "new"), checkpoint=None, overwrite=False)
+    check_folder(str(tmp_path), checkpoint=None, overwrite=False)
     assert not (tmp_path / "new").exists()
 
 
@@ -14,14 +14,14 @@ def test_a_new_and_an_empty_folder_are_free(tmp_path):
 def test_a_folder_with_other_files_is_refused_whatever_is_asked(tmp_path, overwrite):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match=r"files that are no run \(thesis.tex\).*an empty folder"):
-        check_folder(str(tmp_path), resume=False, overwrite=overwrite)
+        check_folder(str(tmp_path), checkpoint=None, overwrite=overwrite)
 
 
 def test_a_file_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(UserError, match="is a file, but a run needs a folder"):
-        check_folder(str(path), resume=False, overwrite=False)
+        check_folder(str(path), checkpoint=None, overwrite=False)
 
 
 def test_a_run_is_continued_or_replaced_only_when_asked(tmp_path):
@@ -29,19 +29,50 @@ def test_a_run_is_continued_or_replaced_only_when_asked(tmp_path):
     folder.mkdir()
     (folder / RECORD).write_text("{}")
     (folder / "checkpoint-3").mkdir()
+    (folder / "model.safetensors").write_text("")
+    (folder / "mine.csv").write_text("rows of the user's own")
     with pytest.raises(UserError, match="holds a run; continue it with --resume_from_checkpoint last"):
-        check_folder(str(folder), resume=False, overwrite=False)
-    check_folder(str(folder), resume=True, overwrite=False)
+        check_folder(str(folder), checkpoint=None, overwrite=False)
+    check_folder(str(folder), checkpoint="checkpoint-3", overwrite=False)
     open_folder(str(folder), overwrite=False)
     assert (folder / "checkpoint-3").exists()
-    check_folder(str(folder), resume=False, overwrite=True)
+    check_folder(str(folder), checkpoint=None, overwrite=True)
     open_folder(str(folder), overwrite=True)
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["mine.csv"]  # only what a run writes is replaced
+    open_folder(str(folder), overwrite=True)
 
 
-def test_the_last_checkpoint_is_the_one_with_most_steps(tmp_path):
-    for step in (7, 11, 101):
+def test_what_the_run_reads_is_not_overwritten(tmp_path):
+    (tmp_path / RECORD).write_text("{}")
+    with pytest.raises(UserError, match=r"would delete what the run reads: .*mine.csv; give another --output_dir"):
+        check_folder(str(tmp_path), checkpoint=None, overwrite=True, inputs=[None, str(tmp_path / "mine.csv")])
+
+
+def test_a_folder_of_others_is_refused_to_a_resumed_run_too(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match="holds files that are no run"):
+        check_folder(str(tmp_path), checkpoint="elsewhere/checkpoint-3", overwrite=False)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "rows.csv").write_text("")
+    with pytest.raises(UserError, match=r"rows.csv is a file, but a run needs a folder"):
+        check_folder(str(tmp_path / "rows.csv" / "run"), checkpoint=None, overwrite=False)
+
+
+def test_a_checkpoint_without_its_optimizer_cannot_be_resumed(tmp_path):
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "trainer_state.json").write_text("{}")
+    with pytest.raises(UserError, match=r"saved without its optimizer .*--save_only_model false"):
+        find_checkpoint(str(tmp_path), "last")
+
+
+def test_the_last_checkpoint_is_the_whole_one_with_most_steps(tmp_path):
+    for step in (7, 11, 101, 103):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "optimizer.pt").write_text("")
+        if step < 103:  # the last one was cut off while it was saved
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
     assert find_checkpoint(str(tmp_path), "last") == str(tmp_path / "checkpoint-101")
     assert find_checkpoint(str(tmp_path), str(tmp_path / "checkpoint-7")) == str(tmp_path / "checkpoint-7")
     assert find_checkpoint(str(tmp_path), None) is None
@@ -49,5 +80,5 @@ def test_the_last_checkpoint_is_the_one_with_most_steps(tmp_path):
 
 @pytest.mark.parametrize("asked", ["last", "elsewhere/checkpoint-5"])
 def test_a_checkpoint_that_is_not_there(tmp_path, asked):
-    with pytest.raises(UserError, match=f"--resume_from_checkpoint {asked}: there is no such checkpoint"):
+    with pytest.raises(UserError, match=f"--resume_from_checkpoint {asked}: there is no whole checkpoint"):
         find_checkpoint(str(tmp_path), asked)

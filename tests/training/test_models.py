@@ -7,7 +7,7 @@ import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 from hf_scratch.training.arguments import ModelArguments
-from hf_scratch.training.models import apply_overrides, build_model, load_config, load_tokenizer
+from hf_scratch.training.models import apply_overrides, build_model, class_order, load_config, load_tokenizer
 from tests.conftest import TINY, make_reviews
 
 NAMES = ["bad", "good", "so-so"]
@@ -104,3 +104,18 @@ def test_a_missing_folder_is_refused(name):
 def test_a_name_on_the_hub_without_a_network_is_refused():
     with pytest.raises(UserError, match=r"model 'bert-base-cased': the Hub cannot be reached.*package://"):
         load_config(ModelArguments(model_name_or_path="bert-base-cased"))
+
+
+def test_a_head_that_knows_the_classes_keeps_its_order_and_one_that_does_not_must_be_trained():
+    config = BertConfig(id2label={0: "so-so", 1: "bad", 2: "good"}, label2id={"so-so": 0, "bad": 1, "good": 2})
+    assert class_order(config, NAMES, trains=False) == class_order(config, NAMES, trains=True) == ["so-so", "bad", "good"]
+    assert class_order(config, ["a", "b", "c"], trains=True) == ["a", "b", "c"]
+    assert class_order(BertConfig(num_labels=3), NAMES, trains=False) == NAMES
+    with pytest.raises(UserError, match="the model's classes are so-so, bad, good, the data's a, b, c"):
+        class_order(config, ["a", "b", "c"], trains=False)
+
+
+def test_a_small_number_in_scientific_notation_is_a_number():
+    config = BertConfig()
+    apply_overrides(config, "layer_norm_eps=1e-5")
+    assert config.layer_norm_eps == 1e-5
