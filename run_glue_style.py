@@ -8,6 +8,7 @@ python run_glue_style.py --recipe quickstart --train_file reviews.csv
 import sys
 import time
 
+from accelerate.utils import broadcast_object_list
 from transformers import set_seed
 from transformers.utils import logging
 
@@ -41,7 +42,8 @@ def run(args: RunArguments):
     say = print if args.training.process_index == 0 else lambda *_: None
 
     task = tasks.choose_task(args.data)
-    output_dir = args.training.output_dir = args.output_dir(task.name)
+    (output_dir,) = broadcast_object_list([args.output_dir(task.name)])  # one name for all processes: it holds the time
+    args.training.output_dir = output_dir
     resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
     if args.training.process_index == 0:
         folder.check_folder(output_dir, resume, args.results.overwrite_output_dir, args.inputs())

@@ -62,7 +62,7 @@ CASES = {
         ["rows.parquet", "cannot be read as .parquet", "check that it is whole"],
     ),
     "a broken archive": (
-        file(gzip.compress(b"text,label\n" * 101)[:31], name="rows.csv.gz"),
+        file(gzip.compress(b"text,label\n" * 101, mtime=0)[:31], name="rows.csv.gz"),
         ["rows.csv.gz", "cannot be read as .csv", "check that it is whole"],
     ),
     "broken json": (file('{"text": "a"', name="rows.jsonl"), ["rows.jsonl", "cannot be read as .jsonl", "check that"]),
