@@ -225,6 +225,9 @@ class MultiHeadAttention(nn.Module):
         return self
 
 
+PARTS = ("query", "key", "value")
+
+
 def linear_of(weight, bias):
     """A Linear that holds copies of these tensors."""
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
@@ -232,3 +235,22 @@ def linear_of(weight, bias):
     if bias is not None:
         linear.bias = nn.Parameter(bias.detach().clone(), requires_grad=bias.requires_grad)
     return linear
+
+
+def split_projections(state_dict):
+    """Weights in the one form that checkpoints have: `to_qkv` of fused blocks as copies of query, key and value.
+
+    Args:
+        state_dict: of any model; it is only read.
+
+    Returns:
+        a new dict.
+    """
+    parted = {}
+    for name, tensor in state_dict.items():
+        block, fused, kind = name.rpartition("to_qkv.")
+        if fused:  # (3·H·K, D) -> each (H·K, D)
+            parted |= {f"{block}{part}.{kind}": piece.clone() for part, piece in zip(PARTS, tensor.chunk(3), strict=True)}
+        else:
+            parted[name] = tensor
+    return parted

@@ -7,6 +7,8 @@ of names is all that lies between their checkpoints.
 import transformers
 from transformers import BertConfig, PreTrainedConfig, PreTrainedModel
 
+from .attention import split_projections
+
 BERT_ARCHITECTURES = (
     "BertModel",
     "BertForPreTraining",
@@ -221,7 +223,7 @@ def build_bert(model: PreTrainedModel) -> PreTrainedModel:
     )
     prefix = "" if hasattr(model, "scratch") else "scratch."
     names = {ours: theirs for theirs, ours in module_names(config.num_hidden_layers).items()}
-    tensors = rename({prefix + name: tensor for name, tensor in model.state_dict().items()}, names)
+    tensors = rename({prefix + name: tensor for name, tensor in split_projections(model.state_dict()).items()}, names)
     if architecture == "BertModel":
         tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
     expected = {name for name in bert.state_dict() if name not in SECOND_NAMES}

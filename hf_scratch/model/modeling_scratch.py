@@ -22,7 +22,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention import MultiHeadAttention
+from .attention import MultiHeadAttention, split_projections
 from .bert_weights import build_bert, counterpart_of, is_encoder_tensor, read_bert, scratch_fields, scratch_tensors
 from .checks import require_positive
 from .configuration_scratch import AUTO_MAP, ScratchConfig
@@ -136,14 +136,8 @@ class ScratchPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory, *args, state_dict=None, **kwargs):
         """transformers' own; fused projections are written as query, key and value, so that a checkpoint has one form."""
-        fused = [name for name, module in self.named_modules() if getattr(module, "to_qkv", None) is not None]
-        if fused:
-            state_dict = dict(self.state_dict() if state_dict is None else state_dict)
-        for name in fused:
-            for kind in ("weight", "bias"):
-                joined = state_dict.pop(f"{name}.to_qkv.{kind}", None)
-                for part, tensor in zip(("query", "key", "value"), () if joined is None else joined.chunk(3), strict=False):
-                    state_dict[f"{name}.{part}.{kind}"] = tensor.clone()
+        if any(getattr(module, "to_qkv", None) is not None for module in self.modules()):
+            state_dict = split_projections(self.state_dict() if state_dict is None else state_dict)
         super().save_pretrained(save_directory, *args, state_dict=state_dict, **kwargs)
 
     @classmethod

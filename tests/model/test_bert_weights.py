@@ -406,3 +406,11 @@ def test_a_published_bert_may_get_a_new_head(minilm, theirs):
         expected = BertModel.from_pretrained(minilm)(**given).last_hidden_state
         assert (ours.scratch(**given).last_hidden_state - expected).abs().max() <= 1e-5
     require_same(ours.to_bert(), ours, given, 1e-5)
+
+
+def test_a_fused_model_goes_to_bert_as_any_other():
+    theirs = bert()
+    ours = ScratchModel.from_bert(theirs)
+    for layer in ours.layers:
+        layer.attention.fuse()
+    assert same_weights(theirs, ours.to_bert())
