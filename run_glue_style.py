@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data import batching, columns, doctor, sources, splits, tasks, tokenization
+from hf_scratch.data.labels import Labels
 from hf_scratch.errors import UserError
 from hf_scratch.results import card, files, summary
 from hf_scratch.results.baselines import fit_baselines
@@ -48,15 +49,15 @@ def run(args: RunArguments):
     if args.training.process_index == 0:
         folder.check_folder(output_dir, resume, args.results.overwrite_output_dir, args.inputs())
 
-    parts, names = read_data(args, task, say)
+    parts, labels = read_data(args, task, say)
     set_seed(args.training.seed)
-    model, tokenizer, parts, names = build(args, parts, names, say)
+    model, tokenizer, parts, labels = build(args, parts, labels, say)
     trainer = make_trainer(args, model, tokenizer, parts)
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
     train(args, trainer, parts, resume)
-    results = report(args, trainer, parts, names, task.name, say)
+    results = report(args, trainer, parts, labels, task.name, say)
     if trainer.is_world_process_zero():
         share(trainer, tokenizer, parts["train"], say)
         files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
@@ -70,27 +71,27 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     if "train" not in splits_as_read:
         raise UserError(f"{task.name} has the parts {', '.join(splits_as_read)}, but training needs one called train")
     task = columns.find_columns(splits_as_read, task)
-    examples, names = columns.to_examples(splits_as_read, task)
+    examples, labels = columns.to_examples(splits_as_read, task)
     evaluates = args.training.do_eval or args.training.eval_strategy != "no"
     parts = splits.choose_parts(
         examples, args.data, args.training.load_best_model_at_end, evaluates, predicts=args.training.do_predict
     )
-    say(f"{task.name}: {doctor.describe(parts, names)}")
+    say(f"{task.name}: {doctor.describe(parts, labels)}")
     say(f"  text from {' and '.join(task.text_columns)}, classes from {task.label_column}")
-    for finding in doctor.examine(parts, names):
+    for finding in doctor.examine(parts, labels):
         say(f"  note: {finding}")
-    return parts, names
+    return parts, labels
 
 
-def build(args: RunArguments, parts, names, say):
+def build(args: RunArguments, parts, labels: Labels, say):
     """Configuration, tokenizer, model, and every part in the model's tokens."""
     config = models.load_config(args.model)
-    order = models.class_order(config, names, args.training.do_train)
-    if order != names:
-        parts, names = columns.renumber(parts, names, order), order
+    order = models.class_order(config, labels, args.training.do_train)
+    if order != labels:
+        parts, labels = columns.renumber(parts, labels, order), order
     texts = [text for pair in columns.texts_of(parts["train"]) for text in pair]
     tokenizer = models.load_tokenizer(args.model, texts, args.data.max_seq_length)
-    model = models.build_model(args.model, config, tokenizer, names)
+    model = models.build_model(args.model, config, tokenizer, labels)
     length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
     if length < args.data.max_seq_length:
         say(f"  note: max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
@@ -100,7 +101,7 @@ def build(args: RunArguments, parts, names, say):
     if finding := doctor.truncated(parts["train"], length):
         say(f"  note: {finding}")
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
-    return model, tokenizer, parts, names
+    return model, tokenizer, parts, labels
 
 
 def make_trainer(args: RunArguments, model, tokenizer, parts) -> ClassificationTrainer:
@@ -134,28 +135,28 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, resume: str
     trainer.save_model()
 
 
-def report(args: RunArguments, trainer, parts, names, task: str, say) -> dict:
+def report(args: RunArguments, trainer, parts, labels: Labels, task: str, say) -> dict:
     """Numbers with intervals, beside baselines; predictions; the model card. The test part is touched here, once."""
     level = args.results.confidence_level
     outcomes = {}
     if args.training.do_eval and "validation" in parts:
-        outcomes["validation"] = predict(trainer, parts["validation"], "eval", level)
+        outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval", level)
     if args.training.do_predict and "test" in parts:
-        outcomes["test"] = predict(trainer, parts["test"], "test", level)
+        outcomes["test"] = predict(trainer, parts["test"], labels, "test", level)
     if not outcomes or not trainer.is_world_process_zero():
         return {}
 
     last = list(outcomes.values())[-1]
-    files.write_predictions(args.training.output_dir, last.rows, last.probabilities, names)
+    files.write_predictions(args.training.output_dir, last.rows, last.probabilities, labels)
     labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
     if labelled:
-        compare(args, outcomes[labelled[-1]], labelled[-1], parts["train"], names, task, say)
+        compare(args, outcomes[labelled[-1]], labelled[-1], parts["train"], labels, task, say)
     for part, outcome in outcomes.items():
         trainer.save_metrics({"test": "predict", "validation": "eval"}[part], outcome.metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}
 
 
-def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, names, task: str, say):
+def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, labels: Labels, task: str, say):
     """The model's row above the baselines' on the same rows, and which is better."""
     level = args.results.confidence_level
     rows, sentence = [outcome.scored(args.model_label, level)], ""
@@ -168,7 +169,7 @@ def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, names, 
     say(
         f"\n{summary.table(rows, f'{task}, {part} part, {len(outcome.gold):,} rows, {100 * level:g}% intervals')}\n{sentence}\n"
     )
-    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, names)
+    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, labels)
 
 
 def share(trainer: ClassificationTrainer, tokenizer, rows, say):

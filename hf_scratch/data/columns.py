@@ -5,11 +5,11 @@ from dataclasses import replace
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 
 from ..errors import UserError, closest
+from .labels import UNLABELLED, Labels
 from .tasks import Task
 
 TEXT_NAMES = ("text", "sentence", "review", "content", "message", "body")
 LABEL_NAMES = ("label", "labels")
-UNLABELLED = -1
 MISSING = ("", str(UNLABELLED))
 
 
@@ -58,7 +58,7 @@ def find_text_column(rows: Dataset, label: str, name: str) -> str:
     )
 
 
-def to_examples(splits: DatasetDict, task: Task) -> tuple[DatasetDict, list[str]]:
+def to_examples(splits: DatasetDict, task: Task) -> tuple[DatasetDict, Labels]:
     """Bring every split into one form.
 
     Args:
@@ -67,7 +67,7 @@ def to_examples(splits: DatasetDict, task: Task) -> tuple[DatasetDict, list[str]
 
     Returns:
         Splits with the columns `id` ("train/17": split and row), `text`, for pairs `text_pair`, and `label` (int; -1 where a
-        held-out row has none); and the names of the classes 0, 1, ....
+        held-out row has none); and what the labels are.
 
     Raises:
         UserError: if a split is empty, a text is no text, or a label is missing in training or unknown outside it.
@@ -86,7 +86,7 @@ def to_examples(splits: DatasetDict, task: Task) -> tuple[DatasetDict, list[str]
         examples[split] = Dataset.from_dict(columns)
     if task.drop_repeated:
         examples = {split: without_repeated(rows) for split, rows in examples.items()}
-    return DatasetDict(examples), names
+    return DatasetDict(examples), Labels("classification", tuple(names))
 
 
 def text_column(rows: Dataset, column: str, split: str) -> list[str]:
@@ -200,15 +200,15 @@ def label_ids(labels: list[str | None], names: list[str], split: str, column: st
     return [ids[label] for label in labels]
 
 
-def renumber(parts: DatasetDict, names: list[str], order: list[str]) -> DatasetDict:
+def renumber(parts: DatasetDict, labels: Labels, order: Labels) -> DatasetDict:
     """The same rows with their class ids in another order of the same names.
 
     Args:
         parts: with the column `label`.
-        names: in the order of today's ids.
-        order: the same names, in the order wanted.
+        labels: in the order of today's ids.
+        order: the same, in the order wanted.
     """
-    ids = {id_: order.index(name) for id_, name in enumerate(names)} | {UNLABELLED: UNLABELLED}
+    ids = {id_: order.names.index(name) for id_, name in enumerate(labels.names)} | {UNLABELLED: UNLABELLED}
     return DatasetDict(
         {
             part: rows.remove_columns("label").add_column("label", [ids[label] for label in rows["label"][:]])

@@ -5,14 +5,15 @@ from collections import Counter
 from datasets import Dataset, DatasetDict
 
 from .columns import texts_of
+from .labels import Labels
 
 
-def examine(parts: DatasetDict, names: list[str]) -> list[str]:
+def examine(parts: DatasetDict, labels: Labels) -> list[str]:
     """Look the parts over; what forbids training has been refused by `columns` and `splits` before.
 
     Args:
         parts: as `choose_parts` makes them.
-        names: of the classes.
+        labels: of the task.
 
     Returns:
         One line a finding, none when all is well.
@@ -30,7 +31,7 @@ def examine(parts: DatasetDict, names: list[str]) -> list[str]:
         if shared:
             findings.append(f"{shared} of {len(rows)} {part} rows have a text that training has too: numbers on them flatter")
     counts = Counter(parts["train"]["label"][:])
-    absent = [name for id_, name in enumerate(names) if not counts[id_]]
+    absent = [name for id_, name in enumerate(labels.names) if not counts[id_]]
     if absent:
         findings.append(f"training has no row of the classes {', '.join(absent[:10])}")
     return findings
@@ -49,9 +50,9 @@ def truncated(rows: Dataset, max_length: int) -> str | None:
     return f"{full / len(rows):.0%} of the training texts reach {max_length} tokens and are cut there; see --max_seq_length"
 
 
-def describe(parts: DatasetDict, names: list[str]) -> str:
+def describe(parts: DatasetDict, labels: Labels) -> str:
     """'6,824 train, 853 validation, 853 test rows; 2 classes: negative 50%, positive 50%'."""
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in parts.items())
-    labels = parts["train"]["label"][:]
-    shares = ", ".join(f"{names[id_]} {count / len(labels):.0%}" for id_, count in sorted(Counter(labels).most_common(10)))
+    gold, names = parts["train"]["label"][:], labels.names
+    shares = ", ".join(f"{names[id_]} {count / len(gold):.0%}" for id_, count in sorted(Counter(gold).most_common(10)))
     return f"{sizes} rows; {len(names)} classes: {shares}{', ...' if len(names) > 10 else ''}"

@@ -8,7 +8,8 @@ from sklearn.model_selection import train_test_split
 
 from ..errors import UserError
 from .arguments import DataArguments
-from .columns import UNLABELLED, is_labelled, texts_of
+from .columns import is_labelled, texts_of
+from .labels import UNLABELLED
 
 VALIDATION_NAMES = ("validation", "validation_matched", "valid", "val", "dev")
 

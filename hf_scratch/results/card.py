@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ..data.labels import Labels
 from .metrics import METRICS
 from .summary import Row
 
@@ -16,7 +17,7 @@ classify("...")
 ```"""
 
 
-def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], sentence: str, names: list[str]):
+def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], sentence: str, labels: Labels):
     """Write README.md: metadata that the Hub reads, results beside the baselines, and how to load it.
 
     Args:
@@ -26,7 +27,7 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
         part: that is reported.
         rows: the model's metrics first, then the baselines'.
         sentence: the verdict.
-        names: of the classes.
+        labels: of the task.
     """
     model = rows[0]
     custom_code = "auto_map" in json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
@@ -50,7 +51,7 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
     lines = [
         f"---\n{data.to_yaml()}\n---",
         f"# {name}",
-        f"A text classifier for {task} with the classes {', '.join(names)}.",
+        f"A text classifier for {task} with the classes {', '.join(labels.names)}.",
         f"## Results on the {part} part",
         markdown_table(rows),
         sentence,

@@ -13,19 +13,22 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
+from ..data.labels import Labels
+
 PACKAGES = ("hf-scratch", "torch", "transformers", "datasets", "evaluate", "accelerate", "scikit-learn", "tokenizers")
 
 
-def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, names: list[str]):
+def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, labels: Labels):
     """Write predictions.parquet and .tsv: id, text, gold and predicted label by name, one probability a class.
 
     Args:
         folder: of the run.
         rows: the part that was predicted.
         probabilities: `(N, num_labels)`.
-        names: of the classes.
+        labels: of the task.
     """
     table = pd.DataFrame({name: rows[name][:] for name in ("id", "text", "text_pair") if name in rows.column_names})
+    names = labels.names
     table["label"] = [names[label] if label >= 0 else None for label in rows["label"][:]]
     table["prediction"] = [names[label] for label in probabilities.argmax(-1)]
     for id_, name in enumerate(names):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasets import Dataset
 
+from ..data.labels import Labels
 from ..errors import UserError
 from .metrics import class_logits, probabilities
 from .summary import Row, judge
@@ -41,21 +42,22 @@ class Outcome:
         return judge(name, self.gold, self.predicted, level)
 
 
-def predict(trainer, rows: Dataset, prefix: str, level: float) -> Outcome:
+def predict(trainer, rows: Dataset, labels: Labels, prefix: str, level: float) -> Outcome:
     """Predict a part with a Trainer, once.
 
     Args:
         trainer: holds the model and the collator.
-        rows: tokenized; a label of -1 is no label.
+        rows: tokenized.
+        labels: of the task.
         prefix: of the results' keys, "eval" or "test".
         level: confidence level of the intervals.
     """
-    labels = np.asarray(rows["label"][:])
-    labelled = (labels >= 0).nonzero()[0]
+    gold = labels.gold(rows)
+    labelled = labels.known(rows).nonzero()[0]
     # A missing label is no class: the model must not be asked for a loss on it.
-    inputs = rows if len(labelled) == len(labels) else rows.remove_columns("label")
+    inputs = rows if len(labelled) == len(gold) else rows.remove_columns("label")
     output = trainer.predict(inputs, metric_key_prefix=prefix)
-    if output.label_ids is not None and not np.array_equal(output.label_ids, labels):
+    if output.label_ids is not None and not np.array_equal(output.label_ids, gold):
         raise RuntimeError(
             f"the predictions of the {len(rows)} rows came back in another order: no number on them would be true"
         )

@@ -1,5 +1,6 @@
 """The model, configuration and tokenizer that the flags name: random or pre-trained, ours or anybody's, by the same way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from ..data.labels import Labels
 from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
 from ..data.tokenization import train_wordpiece
 from ..errors import UserError, closest
@@ -73,27 +75,27 @@ def read_value(text: str):
         return value
 
 
-def class_order(config: PretrainedConfig, names: list[str], trains: bool) -> list[str]:
+def class_order(config: PretrainedConfig, labels: Labels, trains: bool) -> Labels:
     """The classes in the order of the checkpoint's own head, if that knows them by these names: ids are not names.
 
     Args:
         config: of the model, as it was loaded.
-        names: of the data's classes.
+        labels: of the data.
         trains: whether the head will be trained; if not, it must know the classes.
 
     Raises:
         UserError: if the head is used as it is, and has other classes.
     """
-    own = [name for _, name in sorted((config.id2label or {}).items())]
+    own, names = tuple(name for _, name in sorted((config.id2label or {}).items())), labels.names
     if sorted(own) == sorted(names):
-        return own
+        return replace(labels, names=own)
     unnamed = all(name == f"LABEL_{id_}" for id_, name in enumerate(own))
     if not trains and not unnamed:
         raise UserError(
             f"the model's classes are {', '.join(own[:20])}, the data's {', '.join(names[:20])}; without training both must "
             "be the same; rename the data's labels, or train with --do_train"
         )
-    return names
+    return labels
 
 
 def load_tokenizer(args: ModelArguments, train_texts, max_length: int) -> PreTrainedTokenizerBase:
@@ -108,15 +110,16 @@ def load_tokenizer(args: ModelArguments, train_texts, max_length: int) -> PreTra
     return from_hub_or_disk(AutoTokenizer, name, args)
 
 
-def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, names: list[str]) -> PreTrainedModel:
-    """A classifier with one output a class, named; weights loaded if the flags name some, drawn otherwise.
+def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, labels: Labels) -> PreTrainedModel:
+    """A classifier or regressor with one output a label, named; weights loaded if the flags name some, drawn otherwise.
 
     Raises:
         UserError: if the sizes do not fit together, or the encoder's weights are not all in the checkpoint.
     """
-    config.num_labels = len(names)
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: id_ for id_, name in enumerate(names)}
+    config.problem_type = labels.problem_type
+    config.num_labels = labels.num_labels
+    config.id2label = dict(enumerate(labels.names))
+    config.label2id = {name: id_ for id_, name in config.id2label.items()}
     if args.model_name_or_path:
         model = load_weights(args, config)
     else:

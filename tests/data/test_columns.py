@@ -81,8 +81,8 @@ def test_columns_that_cannot_be_told_are_refused(task, train, message):
 
 
 def test_examples_have_an_id_a_text_and_a_class():
-    parts, names = examples(train=rows(["b", "a", "b"]), test=rows(["a"]))
-    assert names == ["a", "b"]
+    parts, labels = examples(train=rows(["b", "a", "b"]), test=rows(["a"]))
+    assert list(labels.names) == ["a", "b"]
     assert parts["train"].to_dict() == {
         "id": ["train/0", "train/1", "train/2"],
         "text": ["text 0", "text 1", "text 2"],
@@ -149,15 +149,15 @@ def test_texts_that_are_none_are_refused(parts, message):
 )
 def test_classes_are_the_labels_in_the_order_of_numbers(labels, names):
     parts, found = examples(train=rows(labels))
-    assert found == names
-    assert [found[label] for label in parts["train"]["label"]] == [
+    assert list(found.names) == names
+    assert [found.names[label] for label in parts["train"]["label"]] == [
         str(int(label)) if isinstance(label, float) else str(label).strip() for label in labels
     ]
 
 
 def test_names_that_the_data_carry_are_kept_even_of_classes_that_do_not_occur():
-    parts, names = examples(train=with_names([2, 0, 2], ["z", "y", "x", "w"]))
-    assert names == ["z", "y", "x", "w"] and parts["train"]["label"][:] == [2, 0, 2]
+    parts, labels = examples(train=with_names([2, 0, 2], ["z", "y", "x", "w"]))
+    assert list(labels.names) == ["z", "y", "x", "w"] and parts["train"]["label"][:] == [2, 0, 2]
 
 
 def test_a_part_that_numbers_its_classes_otherwise_is_matched_by_name():
@@ -168,8 +168,8 @@ def test_a_part_that_numbers_its_classes_otherwise_is_matched_by_name():
 
 def test_names_that_the_task_gives_stand_for_0_1_and_so_on():
     task = Task("t", text_columns=("text",), label_column="label", label_names=("worse", "better", "best"))
-    parts, names = examples(task, train=rows([1, 0, 1]), test=rows(["1", "worse"]))
-    assert names == ["worse", "better", "best"]
+    parts, labels = examples(task, train=rows([1, 0, 1]), test=rows(["1", "worse"]))
+    assert list(labels.names) == ["worse", "better", "best"]
     assert parts["train"]["label"][:] == [1, 0, 1] and parts["test"]["label"][:] == [1, 0]
 
 
@@ -188,8 +188,8 @@ def test_a_hidden_class_of_the_hub_is_no_label():
 
 
 def test_a_part_without_the_label_column_is_unlabelled():
-    parts, names = examples(train=rows([3, 5]), test={"text": ["a", "b"]})
-    assert parts["test"]["label"][:] == [-1, -1] and names == ["3", "5"]
+    parts, labels = examples(train=rows([3, 5]), test={"text": ["a", "b"]})
+    assert parts["test"]["label"][:] == [-1, -1] and list(labels.names) == ["3", "5"]
     assert is_labelled(parts["train"]) and not is_labelled(parts["test"])
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 
+from hf_scratch.data.labels import Labels
 from hf_scratch.results.card import markdown_table, write_card
 from hf_scratch.results.summary import Row
 
@@ -10,6 +11,7 @@ ROWS = [
     Row("scratch", {"accuracy": 0.7712, "macro_f1": 0.76}, {"accuracy": (0.745, 0.8), "macro_f1": (0.73, 0.79)}),
     Row("majority class", {"accuracy": 0.5, "macro_f1": 0.333}, {"accuracy": (0.47, 0.53), "macro_f1": (0.3, 0.36)}),
 ]
+LABELS = Labels("classification", ("negative", "positive"))
 SENTENCE = "scratch is 27.1 points better than majority class."
 
 
@@ -19,7 +21,7 @@ def write(tmp_path):
         folder = tmp_path / "my_run"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(config or {}))
-        write_card(str(folder), "scratch", "movie_reviews", "test", ROWS, sentence, ["negative", "positive"])
+        write_card(str(folder), "scratch", "movie_reviews", "test", ROWS, sentence, LABELS)
         return ModelCard.load(folder / "README.md")
 
     return card

@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
 
+from hf_scratch.data.labels import Labels
 from hf_scratch.results import files
 from hf_scratch.results.files import PACKAGES, data_fingerprint, environment, git_revision, write_predictions, write_record
 
 TEXTS = ["plain", 'said "no",\ttwice', "two\nlines", ""]
 ROWS = Dataset.from_dict({"id": [f"test/{row}" for row in range(4)], "text": TEXTS, "label": [1, 0, -1, 1]})
+LABELS = Labels("classification", ("bad", "good"))
 PROBABILITIES = np.array([[0.1, 0.9], [0.7, 0.3], [0.25, 0.75], [0.6, 0.4]])
 
 
 def test_predictions_are_told_by_name_in_both_files(tmp_path):
-    write_predictions(tmp_path, ROWS, PROBABILITIES, ["bad", "good"])
+    write_predictions(tmp_path, ROWS, PROBABILITIES, LABELS)
     table = pd.read_parquet(tmp_path / "predictions.parquet")
     assert list(table) == ["id", "text", "label", "prediction", "probability_bad", "probability_good"]
     assert table.id.tolist() == ROWS["id"][:] and table.text.tolist() == TEXTS
@@ -32,7 +34,7 @@ def test_predictions_are_told_by_name_in_both_files(tmp_path):
 
 def test_predictions_of_pairs_hold_both_texts_and_need_no_labels(tmp_path):
     rows = ROWS.add_column("text_pair", list("pqrs")).remove_columns("label").add_column("label", [-1] * 4)
-    write_predictions(tmp_path, rows, PROBABILITIES, ["bad", "good"])
+    write_predictions(tmp_path, rows, PROBABILITIES, LABELS)
     table = pd.read_parquet(tmp_path / "predictions.parquet")
     assert table.text_pair.tolist() == list("pqrs") and table.label.isna().all()
 

@@ -7,10 +7,12 @@ from datasets import Dataset
 from torch import nn
 from transformers import DefaultDataCollator, Trainer, TrainingArguments
 
+from hf_scratch.data.labels import Labels
 from hf_scratch.results.metrics import compute_metrics
 from hf_scratch.results.outcome import predict
 
 VALUES = [3.0, -2.0, 1.0, -5.0, 4.0, 2.0, -1.0]
+LABELS = Labels("classification", ("negative", "positive"))
 GOLD = [1, 0, 0, 0, 1, 1, 1]  # the sign is right on 5 of 7
 
 
@@ -42,7 +44,7 @@ def part(labels):
 
 
 def test_a_labelled_part_is_scored_with_intervals(trainer):
-    outcome = predict(trainer, part(GOLD), "test", level=0.95)
+    outcome = predict(trainer, part(GOLD), LABELS, "test", level=0.95)
     assert outcome.gold.tolist() == GOLD and outcome.predicted.tolist() == [1, 0, 1, 0, 1, 1, 0]
     np.testing.assert_allclose(outcome.probabilities[:, 1], 1 / (1 + np.exp(-np.array(VALUES))), rtol=1e-6)
     assert outcome.metrics["test_accuracy"] == pytest.approx(5 / 7)
@@ -52,12 +54,12 @@ def test_a_labelled_part_is_scored_with_intervals(trainer):
 
 
 def test_the_validation_part_has_its_own_keys(trainer):
-    metrics = predict(trainer, part(GOLD), "eval", level=0.95).metrics
+    metrics = predict(trainer, part(GOLD), LABELS, "eval", level=0.95).metrics
     assert metrics["eval_samples"] == 7 and "eval_macro_f1_low" in metrics
 
 
 def test_rows_without_a_label_are_predicted_but_not_scored(trainer):
-    outcome = predict(trainer, part([1, -1, 0, -1, -1, 1, 1]), "test", level=0.95)
+    outcome = predict(trainer, part([1, -1, 0, -1, -1, 1, 1]), LABELS, "test", level=0.95)
     assert len(outcome.probabilities) == outcome.metrics["predict_samples"] == 7
     assert outcome.labelled.tolist() == [0, 2, 5, 6]
     assert outcome.gold.tolist() == [1, 0, 1, 1] and outcome.predicted.tolist() == [1, 1, 1, 0]
@@ -66,10 +68,10 @@ def test_rows_without_a_label_are_predicted_but_not_scored(trainer):
 
 
 def test_a_part_without_labels_has_predictions_only(trainer):
-    outcome = predict(trainer, part([-1] * 7), "test", level=0.95)
+    outcome = predict(trainer, part([-1] * 7), LABELS, "test", level=0.95)
     assert outcome.probabilities.shape == (7, 2) and len(outcome.gold) == len(outcome.predicted) == 0
     assert not [key for key in outcome.metrics if "accuracy" in key or "loss" in key]
 
 
 def test_one_row_is_a_part_too(trainer):
-    assert predict(trainer, part(GOLD).select([0]), "test", level=0.95).metrics["test_accuracy"] == 1
+    assert predict(trainer, part(GOLD).select([0]), LABELS, "test", level=0.95).metrics["test_accuracy"] == 1

@@ -4,13 +4,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 
 import hf_scratch  # noqa: F401  registers the scratch model
+from hf_scratch.data.labels import Labels
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 from hf_scratch.training.arguments import ModelArguments
 from hf_scratch.training.models import apply_overrides, build_model, class_order, load_config, load_tokenizer
 from tests.conftest import TINY, make_reviews
 
-NAMES = ["bad", "good", "so-so"]
+LABELS = Labels("classification", ("bad", "good", "so-so"))
 TEXTS = [text for text, _ in make_reviews(97)]
 
 
@@ -18,16 +19,16 @@ TEXTS = [text for text, _ in make_reviews(97)]
 def test_random_weights_of_any_type_fit_the_tokenizer_and_the_classes(model_type):
     args = ModelArguments(model_type=model_type, config_overrides=TINY)
     tokenizer = train_wordpiece(TEXTS, vocab_size=151, max_length=37)
-    model = build_model(args, load_config(args), tokenizer, NAMES)
+    model = build_model(args, load_config(args), tokenizer, LABELS)
     assert model.config.model_type == model_type
     assert model.config.vocab_size == model.get_input_embeddings().num_embeddings == len(tokenizer)
-    assert model.config.id2label == dict(enumerate(NAMES))
+    assert model.config.id2label == dict(enumerate(LABELS.names))
     assert model(**tokenizer(TEXTS[:5], padding=True, return_tensors="pt")).logits.shape == (5, 3)
 
 
 def test_loaded_weights_are_those_of_the_checkpoint(tiny_bert):
     args = ModelArguments(model_name_or_path=tiny_bert)
-    model = build_model(args, load_config(args), AutoTokenizer.from_pretrained(tiny_bert), NAMES)
+    model = build_model(args, load_config(args), AutoTokenizer.from_pretrained(tiny_bert), LABELS)
     for name, tensor in load_file(f"{tiny_bert}/model.safetensors").items():
         assert torch.equal(model.bert.state_dict()[name], tensor)
     assert model.config.num_labels == 3
@@ -43,16 +44,16 @@ def test_a_checkpoint_without_part_of_its_encoder_is_refused(tiny_bert, tmp_path
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     args = ModelArguments(model_name_or_path=str(folder))
     with pytest.raises(UserError, match=r"2 tensors of the encoder are not in the checkpoint \(bert.encoder.layer.1"):
-        build_model(args, load_config(args), None, NAMES)
+        build_model(args, load_config(args), None, LABELS)
 
 
 def test_a_head_of_another_size_is_replaced_only_when_asked(tiny_bert, tmp_path):
     AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=5).save_pretrained(tmp_path)
     args = ModelArguments(model_name_or_path=str(tmp_path))
     with pytest.raises(UserError, match="another number of classes than the data; add --ignore_mismatched_sizes"):
-        build_model(args, load_config(args), None, NAMES)
+        build_model(args, load_config(args), None, LABELS)
     args.ignore_mismatched_sizes = True
-    assert build_model(args, load_config(args), None, NAMES).classifier.out_features == 3
+    assert build_model(args, load_config(args), None, LABELS).classifier.out_features == 3
 
 
 def test_the_tokenizer_is_the_named_one_the_models_or_learnt(tiny_bert):
@@ -87,7 +88,7 @@ def test_sizes_that_do_not_fit_are_refused():
     args = ModelArguments(model_type="scratch", config_overrides="hidden_size=100,num_attention_heads=12")
     tokenizer = train_wordpiece(TEXTS, vocab_size=151, max_length=37)
     with pytest.raises(UserError, match=r"hidden_size \(100\) must be divisible by num_attention_heads \(12\); try 96 or 108"):
-        build_model(args, load_config(args), tokenizer, NAMES)
+        build_model(args, load_config(args), tokenizer, LABELS)
 
 
 def test_an_unknown_type_is_refused():
@@ -108,11 +109,13 @@ def test_a_name_on_the_hub_without_a_network_is_refused():
 
 def test_a_head_that_knows_the_classes_keeps_its_order_and_one_that_does_not_must_be_trained():
     config = BertConfig(id2label={0: "so-so", 1: "bad", 2: "good"}, label2id={"so-so": 0, "bad": 1, "good": 2})
-    assert class_order(config, NAMES, trains=False) == class_order(config, NAMES, trains=True) == ["so-so", "bad", "good"]
-    assert class_order(config, ["a", "b", "c"], trains=True) == ["a", "b", "c"]
-    assert class_order(BertConfig(num_labels=3), NAMES, trains=False) == NAMES
+    own = Labels("classification", ("so-so", "bad", "good"))
+    others = Labels("classification", ("a", "b", "c"))
+    assert class_order(config, LABELS, trains=False) == class_order(config, LABELS, trains=True) == own
+    assert class_order(config, others, trains=True) == others
+    assert class_order(BertConfig(num_labels=3), LABELS, trains=False) == LABELS
     with pytest.raises(UserError, match="the model's classes are so-so, bad, good, the data's a, b, c"):
-        class_order(config, ["a", "b", "c"], trains=False)
+        class_order(config, others, trains=False)
 
 
 def test_a_small_number_in_scientific_notation_is_a_number():
