@@ -18,11 +18,14 @@ from hf_scratch.data.labels import Labels
 from hf_scratch.errors import UserError
 from hf_scratch.results import card, files, summary
 from hf_scratch.results.baselines import fit_baselines
-from hf_scratch.results.metrics import METRICS, compute_metrics
+from hf_scratch.results.calibration import fit_temperature
+from hf_scratch.results.metrics import METRICS, class_logits, compute_metrics
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import folder, models
 from hf_scratch.training.arguments import RunArguments, parse_arguments
+from hf_scratch.training.collapse import REMEDY, CollapseStop
+from hf_scratch.training.temperature import divide_logits
 from hf_scratch.training.trainer import ClassificationTrainer
 
 
@@ -52,16 +55,20 @@ def run(args: RunArguments):
     parts, labels = read_data(args, task, say)
     set_seed(args.training.seed)
     model, tokenizer, parts, labels = build(args, parts, labels, say)
-    trainer = make_trainer(args, model, tokenizer, parts)
+    trainer = make_trainer(args, model, tokenizer, parts, labels)
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
-    train(args, trainer, parts, resume)
+    train(args, trainer, parts, labels, resume, say)
     results = report(args, trainer, parts, labels, task.name, say)
     if trainer.is_world_process_zero():
         share(trainer, tokenizer, parts["train"], say)
-        files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
+        files.write_record(
+            output_dir, results=results, collapsed=trainer.collapse.found, seconds=round(time.perf_counter() - started, 1)
+        )
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
+    if trainer.collapse.found and args.results.collapse_stop:
+        raise UserError(f"{trainer.collapse.found}; {REMEDY}")
 
 
 def read_data(args: RunArguments, task: tasks.Task, say):
@@ -72,9 +79,15 @@ def read_data(args: RunArguments, task: tasks.Task, say):
         raise UserError(f"{task.name} has the parts {', '.join(splits_as_read)}, but training needs one called train")
     task = columns.find_columns(splits_as_read, task)
     examples, labels = columns.to_examples(splits_as_read, task)
-    evaluates = args.training.do_eval or args.training.eval_strategy != "no"
+    if args.results.calibrate and labels.kind == "regression":
+        raise UserError("--calibrate is for classes, but a regression states no probabilities; leave the flag away")
+    evaluates = args.training.do_eval or args.training.eval_strategy != "no" or args.results.calibrate
     parts = splits.choose_parts(
-        examples, args.data, args.training.load_best_model_at_end, evaluates, predicts=args.training.do_predict
+        examples,
+        args.data,
+        selects=args.training.load_best_model_at_end or args.results.calibrate,
+        evaluates=evaluates,
+        predicts=args.training.do_predict,
     )
     say(f"{task.name}: {doctor.describe(parts, labels)}")
     say(f"  text from {' and '.join(task.text_columns)}, classes from {task.label_column}")
@@ -104,7 +117,7 @@ def build(args: RunArguments, parts, labels: Labels, say):
     return model, tokenizer, parts, labels
 
 
-def make_trainer(args: RunArguments, model, tokenizer, parts) -> ClassificationTrainer:
+def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels) -> ClassificationTrainer:
     """The Hugging Face Trainer."""
     try:
         return ClassificationTrainer(
@@ -116,6 +129,7 @@ def make_trainer(args: RunArguments, model, tokenizer, parts) -> ClassificationT
             processing_class=tokenizer,
             compute_metrics=compute_metrics,
             regularization=args.regularization,
+            collapse=CollapseStop(labels.num_labels, args.results.collapse_stop),
         )
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(
@@ -123,8 +137,8 @@ def make_trainer(args: RunArguments, model, tokenizer, parts) -> ClassificationT
         ) from error
 
 
-def train(args: RunArguments, trainer: ClassificationTrainer, parts, resume: str | None):
-    """Train and save; what is saved last is the best checkpoint, if the run was asked to select one."""
+def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, resume: str | None, say):
+    """Train and save; what is saved last is the best checkpoint, if the run was asked to select one, calibrated if asked."""
     if args.training.do_train:
         metrics = trainer.train(resume_from_checkpoint=resume).metrics
         tokens = trainer.state.epoch * sum(map(len, parts["train"]["input_ids"]))
@@ -132,7 +146,19 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, resume: str
         metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
         trainer.save_metrics("train", metrics)
         trainer.save_state()
+    if args.results.calibrate:
+        say(calibrate(trainer, parts.get("selection", parts.get("validation")), labels))
     trainer.save_model()
+
+
+def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:
+    """Fit a temperature on rows that are not reported, and make it part of the model."""
+    outcome = predict(trainer, rows, labels, "eval", level=0.95)
+    temperature = fit_temperature(outcome.gold, outcome.probabilities[outcome.labelled])
+    few = rows.select(range(min(8, len(rows))))
+    if not divide_logits(trainer.model, temperature, lambda: class_logits(trainer.predict(few).predictions)):
+        return "  note: not calibrated: this model's head does not end in a linear layer, which a temperature could divide"
+    return f"calibrated: the logits are divided by {temperature:.2f}, which fits {len(rows):,} rows that are not reported"
 
 
 def report(args: RunArguments, trainer, parts, labels: Labels, task: str, say) -> dict:

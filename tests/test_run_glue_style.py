@@ -199,3 +199,16 @@ def test_without_a_test_part_the_selecting_rows_are_not_the_reported_ones(quick,
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     selecting = [entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry]
     assert results_of(tmp_path / "run")["eval_loss"] not in selecting
+
+
+def test_a_calibrated_run_saves_the_temperature_and_answers_at_it_everywhere(quick, scratch_flags, tmp_path, capsys):
+    """Trained until it is far too sure: the pipeline's, the file's and the model's probabilities are the same, milder ones."""
+    flags = [*scratch_flags, "--num_train_epochs", "9", "--learning_rate", "0.01"]
+    flags += ["--config_overrides", f"{TINY},initializer_range=0.1,classifier_pooling=mean", "--calibrate"]
+    assert run_glue_style.main(flags) == 0
+    temperature = json.loads((tmp_path / "run" / "config.json").read_text())["calibration_temperature"]
+    assert f"the logits are divided by {temperature:.2f}" in capsys.readouterr().out and abs(temperature - 1) > 0.01
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    answers = pipeline("text-classification", model=str(tmp_path / "run"))(predictions.text.tolist())
+    stated = predictions.filter(like="probability_").max(axis=1)
+    assert [answer["score"] for answer in answers] == pytest.approx(stated.tolist(), rel=1e-4)

@@ -89,6 +89,13 @@ class ResultArguments:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
     baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
+    calibrate: bool = field(
+        default=False,
+        metadata={"help": "Divide the logits by the temperature that fits the validation part, in the saved model too."},
+    )
+    collapse_stop: bool = field(
+        default=True, metadata={"help": "Stop a run that answers every text alike, after 200 steps and an epoch."}
+    )
 
     def __post_init__(self):
         if not 0 < self.confidence_level < 1:

@@ -5,6 +5,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 from .arguments import RegularizationArguments
+from .collapse import CollapseStop
 
 
 class ClassificationTrainer(Trainer):
@@ -16,12 +17,22 @@ class ClassificationTrainer(Trainer):
 
     Args:
         regularization: off by default; `processing_class` must be a tokenizer to drop tokens.
+        collapse: looks at every training batch.
     """
 
-    def __init__(self, *args, regularization: RegularizationArguments | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        regularization: RegularizationArguments | None = None,
+        collapse: CollapseStop | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
         self.regularization = regularization or RegularizationArguments()
+        self.collapse = collapse
+        if collapse:
+            self.add_callback(collapse)
 
     def _get_eval_sampler(self, eval_dataset):
         """The rows in their order. Trainer itself, told to train by groups of length, predicts by length too, out of order."""
@@ -36,7 +47,10 @@ class ClassificationTrainer(Trainer):
             inputs = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
         if self.regularization.token_dropout:
             inputs = drop_tokens(inputs, self.regularization.token_dropout, self.processing_class.all_special_ids)
+        labels = inputs.get("labels")  # label smoothing takes them out
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self.collapse:
+            self.collapse.watch(outputs.logits, labels)
         if weight:
             loss = loss + weight * symmetric_divergence(*outputs.logits.chunk(2))
         return (loss, outputs) if return_outputs else loss
