@@ -13,7 +13,7 @@ from transformers import set_seed
 from transformers.utils import logging
 
 import hf_scratch  # noqa: F401  registers the scratch model
-from hf_scratch.data import batching, columns, doctor, sources, splits, tasks, tokenization
+from hf_scratch.data import batching, cleaning, columns, doctor, sources, splits, statistics, tasks, tokenization
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import UserError
 from hf_scratch.results import card, files, summary
@@ -75,10 +75,8 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     """Rows of the task in one form, in their parts, looked over."""
     with args.training.main_process_first(desc="read the data"):
         splits_as_read = sources.load_splits(task)
-    if "train" not in splits_as_read:
-        raise UserError(f"{task.name} has the parts {', '.join(splits_as_read)}, but training needs one called train")
     task = columns.find_columns(splits_as_read, task)
-    examples, labels = columns.to_examples(splits_as_read, task)
+    examples, labels = cleaning.clean(*columns.to_examples(splits_as_read, task), args.data)
     if args.results.calibrate and labels.kind == "regression":
         raise UserError("--calibrate is for classes, but a regression states no probabilities; leave the flag away")
     evaluates = args.training.do_eval or args.training.eval_strategy != "no" or args.results.calibrate
@@ -91,8 +89,8 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     )
     say(f"{task.name}: {doctor.describe(parts, labels)}")
     say(f"  text from {' and '.join(task.text_columns)}, classes from {task.label_column}")
-    for finding in doctor.examine(parts, labels):
-        say(f"  note: {finding}")
+    for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
+        say(f"  note: {finding.message}")
     return parts, labels
 
 
@@ -111,8 +109,10 @@ def build(args: RunArguments, parts, labels: Labels, say):
     args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
     with args.training.main_process_first(desc="tokenize"):
         parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
-    if finding := doctor.truncated(parts["train"], length):
-        say(f"  note: {finding}")
+    sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
+    tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
+    for finding in doctor.examine_tokens(tokens, getattr(config, "max_position_embeddings", None)):
+        say(f"  note: {finding.message}")
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
     return model, tokenizer, parts, labels
 

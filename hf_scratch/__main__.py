@@ -49,10 +49,14 @@ def run(argv: list[str]) -> int:
         module.add_arguments(verb)
     if argv and not argv[0].startswith("-") and argv[0] not in verbs:
         raise UserError(f"there is no verb {argv[0]!r}.{closest(argv[0], verbs)} The verbs are {', '.join(sorted(verbs))}")
-    args = parser.parse_args(argv)
+    args, args.run_flags = parser.parse_known_args(argv)
     if args.verb is None:
         parser.print_help()
         return 0
+    if args.run_flags and not getattr(verbs[args.verb], "TAKES_RUN_FLAGS", False):
+        raise UserError(
+            f"{args.run_flags[0]!r} is not known to {args.verb}; `hf-scratch {args.verb} --help` lists what it takes"
+        )
     return verbs[args.verb].run(args)
 
 

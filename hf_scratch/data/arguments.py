@@ -33,3 +33,11 @@ class DataArguments:
         default=False, metadata={"help": "Pad every batch to max_seq_length instead of to its longest row."}
     )
     preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    strict: bool = field(default=False, metadata={"help": "Refuse held-out texts that training has too."})
+    drop_empty: bool = field(default=False, metadata={"help": "Leave training rows without text out."})
+    drop_repeated: bool = field(default=False, metadata={"help": "Leave training rows out that repeat an earlier one's text."})
+    drop_shared: bool = field(default=False, metadata={"help": "Leave training rows out whose text is in a held-out part."})
+    drop_contradictory: bool = field(
+        default=False, metadata={"help": "Leave training rows out whose text has another label elsewhere."}
+    )
+    merge_spellings: bool = field(default=False, metadata={"help": "Join classes that differ by case or space only."})

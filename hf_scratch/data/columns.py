@@ -17,8 +17,12 @@ def find_columns(splits: DatasetDict, task: Task) -> Task:
     """The task with its text and label columns settled, by the flags, by the table or by their usual names.
 
     Raises:
-        UserError: if a named column is missing, or none can be told to be the text or the label.
+        UserError: if there is no training part, a named column is missing, or none can be told to be the text or the label.
     """
+    if "train" not in splits:
+        raise UserError(
+            f"{task.name} has the parts {', '.join(splits)}, but training needs one called train; rename one, or give files"
+        )
     columns = splits["train"].column_names
     for name in (*task.text_columns, *filter(None, [task.label_column])):
         if name not in columns:
