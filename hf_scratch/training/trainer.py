@@ -1,11 +1,16 @@
 """The Hugging Face Trainer, with what it leaves open for classifiers settled."""
 
+from functools import partial
+
 import torch
-from torch.utils.data import SequentialSampler
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_worker
 
 from .arguments import RegularizationArguments
 from .collapse import CollapseStop
+from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 
 
 class ClassificationTrainer(Trainer):
@@ -33,27 +38,103 @@ class ClassificationTrainer(Trainer):
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
+        self.rows = None  # positions of the rows of the present batch
+        self.answers = None
 
-    def _get_eval_sampler(self, eval_dataset):
-        """The rows in their order. Trainer itself, told to train by groups of length, predicts by length too, out of order."""
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+    def _remove_unused_columns(self, dataset, description=None):
+        """What the model takes, and each row's position, by which its answer is known."""
+        return NumberedRows(super()._remove_unused_columns(dataset, description))
+
+    def _get_train_sampler(self, train_dataset=None):
+        """Trainer's order, drawn anew from the seed in each epoch; groups of length are those of the global batch."""
+        sampler = super()._get_train_sampler(train_dataset)
+        if self.args.train_sampling_strategy in ("sequential", "batch_rebalance"):
+            return sampler
+        if hasattr(sampler, "batch_size"):
+            sampler.batch_size *= self.args.world_size
+        return SeededByEpoch(sampler, self.args.seed if self.args.data_seed is None else self.args.data_seed)
+
+    def _get_dataloader(self, dataset, description, batch_size, sampler_fn=None, is_training=False, dataloader_key=None):
+        """Batches of this process. Trainer's own would repeat rows wherever the processes do not divide them evenly."""
+        args = self.args
+        if is_training and args.train_sampling_strategy == "batch_rebalance":  # shares the rows out itself
+            return super()._get_dataloader(dataset, description, batch_size, sampler_fn, is_training, dataloader_key)
+        rows = self._remove_unused_columns(dataset, description=description)
+        share = {"batch_size": batch_size, "rank": args.process_index, "world_size": args.world_size}
+        batches = SharedBatches(sampler_fn(rows), len(rows), **share) if is_training else BatchesInTurn(len(rows), **share)
+        loader = DataLoader(
+            rows,
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        )
+        # The batches are shared out already: to accelerate each process is the only one.
+        return prepare_data_loader(loader, args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def _prepare_inputs(self, inputs):
+        """Trainer's inputs, without the positions of the rows, which no model takes."""
+        inputs = dict(super()._prepare_inputs(inputs))
+        self.rows = inputs.pop("row", None)
+        return inputs
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        """The rows of one update: of all its batches, on all processes. None in evaluation, where each batch stands alone."""
+        if self.answers is not None:
+            return None
+        count = sum((batch["row"] != FILLER).sum() for batch in batch_samples)
+        return self.accelerator.reduce(count.to(device))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Trainer's loss; in training with R-Drop, of two passes, and their divergence added."""
+        """Trainer's loss; in training with R-Drop, of two passes, and their divergence added.
+
+        In training the batch weighs as many rows as it has among those of the update, so that the update is the mean over its
+        rows, however they are spread over batches and processes.
+        """
         if not model.training:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return super().compute_loss(model, inputs, return_outputs)
         weight = self.regularization.r_drop
         if weight:
             inputs = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
         if self.regularization.token_dropout:
             inputs = drop_tokens(inputs, self.regularization.token_dropout, self.processing_class.all_special_ids)
         labels = inputs.get("labels")  # label smoothing takes them out
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = super().compute_loss(model, inputs, True)
         if self.collapse:
             self.collapse.watch(outputs.logits, labels)
         if weight:
             loss = loss + weight * symmetric_divergence(*outputs.logits.chunk(2))
+        if num_items_in_batch is not None:
+            # Trainer divides by the batches of the update, and the processes are averaged.
+            batches = self.current_gradient_accumulation_steps * self.args.world_size
+            loss = loss * ((self.rows != FILLER).sum() * batches / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Trainer's, with the answers kept for `evaluation_loop`, which needs nothing of them until all are there."""
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        self.answers.add(self.rows, loss, logits, labels)
+        return None, None, None
+
+    def evaluation_loop(self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"):
+        """Trainer's loop over the batches of this process; then loss and metrics of all rows, each counted once."""
+        self.answers = Answers()
+        try:
+            super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+            loss, logits, labels = self.answers.gather(len(dataloader.dataset))
+        finally:
+            self.answers = None
+            if not self.is_in_train:
+                # What accelerate has once prepared for evaluation alone, it would train without exchanging gradients.
+                self.model._is_accelerate_prepared = False
+        metrics = {} if loss is None else {"loss": loss}
+        if self.compute_metrics and labels is not None:
+            metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        return EvalLoopOutput(logits, labels, metrics, len(dataloader.dataset))
 
 
 def drop_tokens(inputs: dict[str, torch.Tensor], probability: float, special_ids: list[int]) -> dict[str, torch.Tensor]:

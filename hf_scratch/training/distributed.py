@@ -1,0 +1,149 @@
+"""One global batch on any number of processes: who computes which rows, and how their answers come back in order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from torch.utils.data import Dataset, Sampler
+from transformers.trainer_pt_utils import nested_numpify
+
+FILLER = -1  # the number of a row that keeps a process busy, and counts for nothing
+
+
+class NumberedRows(Dataset):
+    """Rows that carry their position through batches as `row`; a position of `~p` gives row p as a filler.
+
+    Args:
+        rows: anything that `rows[position]` answers with a dict.
+    """
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> dict:
+        return {**self.rows[position if position >= 0 else ~position], "row": max(position, FILLER)}
+
+
+class SeededByEpoch(Sampler):
+    """A sampler whose order follows from seed and epoch alone: the same on every process, and after a resume.
+
+    Args:
+        sampler: draws from its `generator`.
+        seed: of epoch 0; epoch e has seed + e, as in accelerate's SeedableRandomSampler.
+    """
+
+    def __init__(self, sampler: Sampler, seed: int):
+        self.sampler, self.seed, self.epoch = sampler, seed, 0
+        sampler.generator = torch.Generator()
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        self.sampler.generator.manual_seed(self.seed + self.epoch)
+        return iter(self.sampler)
+
+    def set_epoch(self, epoch: int):
+        self.epoch = epoch
+
+
+class SharedBatches(Sampler):
+    """Training: each run of `batch_size * world_size` rows is one global batch, of which every process takes its share.
+
+    What is left at the end is shared evenly too, and nothing is repeated to fill it up: an epoch trains on each row once. A
+    process that nothing is left for computes one row as a filler.
+
+    Args:
+        sampler: the order of the rows; None is theirs.
+        size: number of rows.
+        batch_size: rows of a process.
+        rank, world_size: which process this is, of how many.
+    """
+
+    def __init__(self, sampler: Sampler | None, size: int, batch_size: int, rank: int = 0, world_size: int = 1):
+        self.sampler = sampler if sampler is not None else range(size)
+        self.size, self.batch_size, self.rank, self.world_size = size, batch_size, rank, world_size
+
+    def __len__(self):
+        return -(-self.size // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, step = list(self.sampler), self.batch_size * self.world_size
+        for start in range(0, self.size, step):
+            whole = order[start : start + step]
+            cuts = [len(whole) * rank // self.world_size for rank in (self.rank, self.rank + 1)]
+            yield whole[slice(*cuts)] or [~whole[0]]
+
+    def set_epoch(self, epoch: int):
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+
+class BatchesInTurn(Sampler):
+    """Evaluation: the batches of one process, dealt out in turn, so that each holds the same rows on any number of processes.
+
+    Args:
+        size, batch_size, rank, world_size: as for SharedBatches.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1):
+        self.size, self.batch_size, self.rank, self.world_size = size, batch_size, rank, world_size
+
+    def __len__(self):
+        return -(-self.size // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for turn in range(len(self)):
+            start = (turn * self.world_size + self.rank) * self.batch_size
+            # Every process computes as many batches: sharded models (FSDP) exchange weights in each.
+            yield list(range(start, min(start + self.batch_size, self.size))) or [~0]
+
+
+class Answers:
+    """What a model answered, batch by batch, on this process; and, gathered, on all rows."""
+
+    def __init__(self):
+        self.batches = []
+
+    def add(self, rows: torch.Tensor, loss, logits, labels):
+        """Keep one batch, on its device: moving it away would wait for the device.
+
+        Args:
+            rows: their positions, `(B,)`.
+            loss: mean over the batch, or None.
+            logits, labels: tensors or tuples of tensors, the first dimension B, or None.
+        """
+        self.batches.append((rows, loss, logits, labels))
+
+    def gather(self, size: int):
+        """Loss, logits and labels of rows 0 to size-1, each exactly once, in their order: `(loss, (N, ...), (N, ...))`."""
+        batches = [[None if part is None else nested_numpify(part) for part in batch] for batch in self.batches]
+        batches = [batch for batch in gather_object(batches) if batch[0][0] != FILLER]
+        batches.sort(key=lambda batch: batch[0][0])
+        rows = np.concatenate([batch[0] for batch in batches])
+        if not np.array_equal(rows, np.arange(size)):
+            raise RuntimeError(
+                f"{len(rows)} answers came back to {size} rows, not one to each: no number on them would be true"
+            )
+        _, losses, logits, labels = zip(*batches, strict=True)
+        if losses[0] is None:
+            return None, joined(logits), joined(labels)
+        # In double precision and in one order: the same sum on any number of processes.
+        return sum(float(batch[1]) * len(batch[0]) for batch in batches) / size, joined(logits), joined(labels)
+
+
+def joined(parts):
+    """Arrays, or tuples of arrays, one below the other; shorter second dimensions are padded by -100."""
+    if parts[0] is None:
+        return None
+    if isinstance(parts[0], tuple):
+        return tuple(joined(same) for same in zip(*parts, strict=True))
+    if parts[0].ndim > 1:
+        longest = max(part.shape[1] for part in parts)
+        sides = [[(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)] for part in parts]
+        parts = [np.pad(part, side, constant_values=-100) for part, side in zip(parts, sides, strict=True)]
+    return np.concatenate(parts)

@@ -1,0 +1,106 @@
+"""One of several processes that test_distributed.py starts: many runs, and one JSON file from the first process."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
+
+from hf_scratch import ScratchConfig, ScratchForSequenceClassification
+from hf_scratch.training.trainer import ClassificationTrainer
+
+SIZES = {
+    "vocab_size": 31,
+    "hidden_size": 12,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 3,
+    "intermediate_size": 17,
+    "max_position_embeddings": 13,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+MODELS = {
+    "scratch": (ScratchConfig, ScratchForSequenceClassification),
+    "bert": (BertConfig, BertForSequenceClassification),
+}
+GLOBAL_BATCH, STEPS, EVALUATED = 12, 50, (1, 97, 99, 101)
+
+
+def make_rows(count: int) -> Dataset:
+    """Rows of equal length whose label their first token decides."""
+    ids = torch.randint(1, 31, (count, 7), generator=torch.Generator().manual_seed(0))
+    labels = (ids[:, 0] > 15).long()
+    return Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.tolist()})
+
+
+def make_trainer(model, folder, rows, batch_size: int, **changes) -> ClassificationTrainer:
+    arguments = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch_size,
+        "per_device_eval_batch_size": 8,
+        "max_steps": STEPS,
+        "logging_steps": 1,
+        "learning_rate": 3e-3,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+    }
+    args = TrainingArguments(**arguments | changes)
+    return ClassificationTrainer(model=model, args=args, train_dataset=rows, compute_metrics=weigh)
+
+
+def weigh(prediction) -> dict:
+    """A number that changes if any row is missing, repeated or out of its place."""
+    places = torch.arange(1, len(prediction.label_ids) + 1, dtype=torch.float64)
+    logits = torch.from_numpy(prediction.predictions).double()
+    return {"checksum": (logits[:, 0] * places).sum().item(), "rows": len(logits)}
+
+
+def train_and_evaluate(name: str, folder: Path, world_size: int, **changes) -> dict:
+    """The curve of 50 steps on 101 rows, whose last batch is incomplete; and what the untrained model says of four parts."""
+    config_class, model_class = MODELS[name]
+    torch.manual_seed(0)
+    model = model_class(config_class(**SIZES))
+    accumulation = changes.get("gradient_accumulation_steps", 1)
+    trainer = make_trainer(model, folder, make_rows(101), GLOBAL_BATCH // world_size // accumulation, **changes)
+    evaluated = {size: trainer.evaluate(make_rows(size)) for size in EVALUATED}
+    trainer.train()
+    log = trainer.state.log_history
+    return {
+        "losses": [entry["loss"] for entry in log if "loss" in entry],
+        "gradients": [float(entry["grad_norm"]) for entry in log if "loss" in entry],
+        "epochs": [entry["epoch"] for entry in log if "loss" in entry],
+        "evaluated": {
+            size: {key: value for key, value in metrics.items() if is_fact(key)} for size, metrics in evaluated.items()
+        },
+        "train_loss": log[-1]["train_loss"],
+    }
+
+
+def is_fact(key: str) -> bool:
+    return key in ("eval_loss", "eval_checksum", "eval_rows")
+
+
+CASES = {
+    "scratch": {},
+    "bert": {},
+    "scratch, accumulated": {"gradient_accumulation_steps": 2},
+    "scratch, by length": {"train_sampling_strategy": "group_by_length"},
+}
+
+
+def run_all(folder: Path, world_size: int) -> dict:
+    return {case: train_and_evaluate(case.split(",")[0], folder, world_size, **changes) for case, changes in CASES.items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    state = PartialState(cpu=True)
+    results = {"world_size": state.num_processes, **run_all(Path(sys.argv[1]), state.num_processes)}
+    if state.is_main_process:
+        Path(sys.argv[1], "results.json").write_text(json.dumps(results))
+    state.destroy_process_group()
