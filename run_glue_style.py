@@ -22,7 +22,7 @@ from hf_scratch.results.calibration import fit_temperature
 from hf_scratch.results.metrics import METRICS, class_logits, compute_metrics
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.sharing.certificate import certify
-from hf_scratch.training import folder, models
+from hf_scratch.training import folder, intermediate, models
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.collapse import REMEDY, CollapseStop
 from hf_scratch.training.temperature import divide_logits
@@ -56,9 +56,12 @@ def run(args: RunArguments):
     set_seed(args.training.seed)
     model, tokenizer, parts, labels = build(args, parts, labels, say)
     trainer = make_trainer(args, model, tokenizer, parts, labels)
+    first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not resume else None
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
+    if first is not None:
+        intermediate.train_first(trainer, first, args.intermediate)
     train(args, trainer, parts, labels, resume, say)
     results = report(args, trainer, parts, labels, task.name, say)
     if trainer.is_world_process_zero():
@@ -135,6 +138,17 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels) ->
         raise UserError(
             f"Trainer refuses these flags: {' '.join(str(error).split())}; mend or leave away the one named"
         ) from error
+
+
+def read_first(args: RunArguments, parts, labels: Labels, tokenizer, say):
+    """The pieces of another task that the flags tell to train on first; None if they name none."""
+    if args.intermediate.intermediate_task is None:
+        return None
+    held_out = {text for part, rows in parts.items() if part != "train" for text in rows["text"][:]}
+    with args.training.main_process_first(desc="read the intermediate task"):
+        rows = intermediate.read_intermediate(args.intermediate, labels, tokenizer, held_out, args.training.seed)
+    say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}")
+    return rows
 
 
 def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, resume: str | None, say):

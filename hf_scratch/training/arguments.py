@@ -21,7 +21,7 @@ MODEL_FLAGS = ("model_name_or_path", "model_type")
 DATA_FLAGS = ("task_name", "dataset_name", "train_file")
 SOURCE_FLAGS = (
     *DATA_FLAGS,
-    *("dataset_config_name", "validation_file", "test_file", "text_column_names", "label_column_name"),
+    *("dataset_config_name", "validation_file", "test_file", "text_column_names", "label_column_name", "intermediate_task"),
 )
 # What scoring every row, once and in its order, rests on.
 NEEDED = {
@@ -80,6 +80,25 @@ class RegularizationArguments:
 
 
 @dataclass
+class IntermediateArguments:
+    """A larger task of the same classes to train on first, in pieces (Phang et al. 2018)."""
+
+    intermediate_task: str | None = field(
+        default=None, metadata={"help": "Train first on this task of the table, which must have the same classes."}
+    )
+    intermediate_samples: int = field(default=75_000, metadata={"help": "How many of its pieces, a seeded random sample."})
+    intermediate_max_seq_length: int = field(default=32, metadata={"help": "Length of a piece in tokens."})
+    intermediate_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of that one pass."})
+
+    def __post_init__(self):
+        if self.intermediate_max_seq_length < 3:
+            raise ValueError(
+                f"--intermediate_max_seq_length is {self.intermediate_max_seq_length}, but a piece holds [CLS], a token and "
+                "[SEP]; give at least 3, try 32"
+            )
+
+
+@dataclass
 class ResultArguments:
     """What a run reports, and where it puts its files."""
 
@@ -110,6 +129,7 @@ class RunArguments:
     data: DataArguments
     results: ResultArguments
     regularization: RegularizationArguments
+    intermediate: IntermediateArguments
     training: TrainingArguments
     command: list[str]
     given: set[str]
@@ -134,7 +154,7 @@ class RunArguments:
 
     def record(self) -> dict:
         """What run.json holds of them: all that is needed to run it again, and no token."""
-        groups = {name: getattr(self, name) for name in ("model", "data", "results", "regularization")}
+        groups = {name: getattr(self, name) for name in ("model", "data", "results", "regularization", "intermediate")}
         arguments = {name: dataclasses.asdict(group) for name, group in groups.items()}
         arguments["model"]["token"] = None
         arguments["training"] = self.training.to_sanitized_dict()  # hides its tokens
@@ -157,7 +177,7 @@ class Parser(HfArgumentParser):
 
     def __init__(self):
         super().__init__(
-            (ModelArguments, DataArguments, ResultArguments, RegularizationArguments, TrainingArguments),
+            (ModelArguments, DataArguments, ResultArguments, RegularizationArguments, IntermediateArguments, TrainingArguments),
             prog="python run_glue_style.py",
             allow_abbrev=False,
             description="Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
@@ -203,14 +223,14 @@ def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArgume
         recipe = "quickstart"
     values = recipe_values(recipe, given) if recipe else {}
     parser.given([f"--{name}" for name in values])
-    model, data, results, regularization, training, extra = parse(parser, [*as_flags(values), *argv])
+    model, data, results, regularization, intermediate, training, extra = parse(parser, [*as_flags(values), *argv])
     if extra:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
     check_training(training, metrics)
     settle_training(training, given | set(values))
-    return RunArguments(model, data, results, regularization, training, [sys.argv[0], *argv], given | set(values))
+    return RunArguments(model, data, results, regularization, intermediate, training, [sys.argv[0], *argv], given | set(values))
 
 
 def parse(parser: Parser, argv: list[str]):
@@ -232,8 +252,8 @@ def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
 def recipe_values(recipe: str, given: set[str]) -> dict:
     """Read a recipe: flat flags, or the groups model, data, training, and from_scratch or from_pretrained.
 
-    What the user replaces is dropped: the group model with --model_name_or_path or --model_type; of the group data what says
-    where the rows are with --task_name, --dataset_name or --train_file, while lengths and sizes stay.
+    What the user replaces is dropped: the group model with --model_name_or_path or --model_type; what says where the rows are
+    with --task_name, --dataset_name or --train_file, while lengths and sizes stay.
 
     Args:
         recipe: name or file.
@@ -261,7 +281,8 @@ def recipe_values(recipe: str, given: set[str]) -> dict:
     if given.intersection(MODEL_FLAGS):
         groups["model"] = {}
     if given.intersection(DATA_FLAGS):
-        groups["data"] = {name: value for name, value in groups["data"].items() if name not in SOURCE_FLAGS}
+        for name, group in groups.items():
+            groups[name] = {flag: value for flag, value in group.items() if flag not in SOURCE_FLAGS}
     pretrained = "model_name_or_path" in given | set(groups["model"]) | set(table)
     groups.pop("from_scratch" if pretrained else "from_pretrained")
     for group in groups.values():
