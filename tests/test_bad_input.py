@@ -1,16 +1,27 @@
 """What a user can get wrong: one message with value, rule and remedy, exit code 2, nothing left behind, within seconds."""
 
 import gzip
+import json
+import os
 import time
 
+import pandas as pd
 import pytest
 
 import run_glue_style
+from hf_scratch.data import sources, tasks
+from hf_scratch.data.arguments import DataArguments
 
 SCRATCH = ("--model_type", "scratch")
 QUICKSTART = ("--recipe", "quickstart")
 HEADER = "text,label\n"
 ROWS = "".join(f"text {row},{'good' if row % 2 else 'bad'}\n" for row in range(61))
+LINES = "".join(json.dumps({"text": f"text {row}", "label": row % 2}) + "\n" for row in range(61))
+
+
+def parquet(**columns):
+    """The bytes of a parquet file."""
+    return pd.DataFrame(columns).to_parquet()
 
 
 def file(content, *flags, name="rows.csv", model=SCRATCH, option="--train_file"):
@@ -49,23 +60,130 @@ CASES = {
         file("x", name="rows.xlsx"),
         ["rows.xlsx", "files that end in .xlsx are not read", "rename or convert it to .csv"],
     ),
+    "a web address": (
+        flags(*SCRATCH, "--train_file", "https://example.org/rows.csv"),
+        ["https://example.org/rows.csv", "is an address on a network", "files are read from this machine", "download it first"],
+    ),
     "bytes that are no text": (
-        file(bytes(range(128, 256))),
-        ["rows.csv", "cannot be read as .csv", "check that it is whole, in UTF-8"],
+        file(bytes(range(256)) * 7),
+        ["rows.csv: line 1 holds a NUL byte", "text has none", "give a file of rows"],
     ),
-    "another encoding": (
-        file((HEADER + "café,good\n").encode("latin-1")),
-        ["rows.csv", "can't decode byte 0xe9", "in UTF-8"],
+    "a NUL byte": (
+        file(HEADER + ROWS + "a\0b,good\n"),
+        ["rows.csv: line 63 holds a NUL byte", "text has none", "remove them: tr -d"],
     ),
-    "no parquet": (
+    "Latin-1": (
+        file((HEADER + ROWS + "café,good\n").encode("latin-1")),
+        ["rows.csv: line 63 is not in UTF-8", "reads 'café,good'", "iconv -f LATIN1 -t UTF-8"],
+    ),
+    "UTF-16": (
+        file((HEADER + ROWS).encode("utf-16")),
+        ["rows.csv: is in UTF-16", "text is read as UTF-8", "iconv -f UTF-16 -t UTF-8"],
+    ),
+    "UTF-16 without a mark": (
+        file((HEADER + ROWS).encode("utf-16-le")),
+        ["rows.csv: line 1 holds a NUL byte", "text has none", "iconv -f UTF-16 -t UTF-8"],
+    ),
+    "a picture": (
+        file(b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+        ["rows.csv: is a picture, but not .csv", "give a file of rows"],
+    ),
+    "a spreadsheet": (
+        file(b"PK\x03\x04" + bytes(97)),
+        ["rows.csv: is a zip archive or a spreadsheet, but not .csv", "save the sheet as .csv"],
+    ),
+    "a web page": (
+        file("<!DOCTYPE html><html>404</html>\n"),
+        ["rows.csv: is a web page, but not .csv", "download the file of rows"],
+    ),
+    "a pointer of Git LFS": (
+        file("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", name="rows.parquet"),
+        ["rows.parquet: is a pointer of Git LFS", "not the rows", "git lfs pull"],
+    ),
+    "csv called parquet": (
         file(HEADER, name="rows.parquet"),
-        ["rows.parquet", "cannot be read as .parquet", "check that it is whole"],
+        ["rows.parquet: begins with b'text,label", "a file that ends in .parquet does not", "mend its name"],
     ),
-    "a broken archive": (
-        file(gzip.compress(b"text,label\n" * 101, mtime=0)[:31], name="rows.csv.gz"),
-        ["rows.csv.gz", "cannot be read as .csv", "check that it is whole"],
+    "parquet called csv": (
+        file(parquet(text=["a", "b"], label=[0, 1])),
+        ["rows.csv: is a parquet file", "its name says .csv", "rename it to .parquet"],
     ),
-    "broken json": (file('{"text": "a"', name="rows.jsonl"), ["rows.jsonl", "cannot be read as .jsonl", "check that"]),
+    "parquet cut short": (
+        file(parquet(text=["a", "b"], label=[0, 1])[:-11], name="rows.parquet"),
+        ["rows.parquet: cannot be read as .parquet", "check that it is whole"],
+    ),
+    "parquet without rows": (
+        file(parquet(text=[], label=[]), name="rows.parquet"),
+        ["rows.parquet: the file has no rows", "a split needs some", "check how it was written"],
+    ),
+    "an archive cut short": (
+        file(gzip.compress((HEADER + ROWS).encode(), mtime=0)[:-31], name="rows.csv.gz"),
+        ["rows.csv.gz: cannot be unpacked", "check that it is whole: gzip -t"],
+    ),
+    "csv called gz": (
+        file(HEADER + ROWS, name="rows.csv.gz"),
+        ["rows.csv.gz: begins with b'text,label", "a file that ends in .gz does not", "mend its name"],
+    ),
+    "gz called csv": (
+        file(gzip.compress((HEADER + ROWS).encode(), mtime=0)),
+        ["rows.csv: is compressed by gzip", "its name says .csv", "add .gz to its name"],
+    ),
+    "a line with a cell too many": (
+        file(HEADER + ROWS + "well, well,good\n" + ROWS),
+        ["rows.csv: line 63 has 3 cells, but the header 2", "into quotes"],
+    ),
+    "a quote that stays open": (
+        file(HEADER + ROWS + '"well,good\n' + ROWS),
+        ["rows.csv: a quote that opens in row 62 is never closed", "close it, or double"],
+    ),
+    "semicolons": (
+        file((HEADER + ROWS).replace(",", ";")),
+        ["rows.csv: the header 'text;label' is separated by semicolons, but .csv by commas", "write it with commas"],
+    ),
+    "tabs in csv": (
+        file((HEADER + ROWS).replace(",", "\t")),
+        ["is separated by tabs, but .csv by commas", "rename it to .tsv"],
+    ),
+    "commas in tsv": (
+        file(HEADER + ROWS, name="rows.tsv"),
+        ["the header 'text,label' is separated by commas, but .tsv by tabs", "rename it to .csv"],
+    ),
+    "two columns of one name": (
+        file("text,label,text\na,b,c\n"),
+        ["rows.csv: two columns are called 'text'", "each needs a name of its own", "rename one"],
+    ),
+    "one broken line of json": (
+        file(LINES + '{"text": "a", "label": \n' + LINES, name="rows.jsonl"),
+        ['rows.jsonl: line 62 is not JSON: \'{"text": "a", "label":\'', "write one object a line"],
+    ),
+    "one line of json in Latin-1": (
+        file((LINES + '{"text": "é", "label": 1}\n').encode("latin-1"), name="rows.jsonl"),
+        ["rows.jsonl: line 62 is not in UTF-8", "iconv -f LATIN1"],
+    ),
+    "one object of json": (
+        file(json.dumps({"text": ["a", "b"], "label": [0, 1]}, indent=1), name="rows.json"),
+        ["rows.json: is one object (of 'text', 'label')", "rows are a list of objects", "for each row"],
+    ),
+    "nested json": (
+        file(json.dumps({"data": [{"text": "a", "label": 1}]}), name="rows.json"),
+        ["rows.json: is one object (of 'data', 'text', 'label')", "rows are a list of objects", "for each row"],
+    ),
+    "a list of numbers in json": (
+        file("[3, 5, 7]", name="rows.json"),
+        ["no label column", "name it with --label_column_name"],
+    ),
+    "lists for texts": (
+        file(LINES.replace('"text ', '["text ').replace('", "l', '"], "l'), name="rows.jsonl"),
+        ["column 'text' of the train part holds List", "a text column holds strings", "--text_column_names"],
+    ),
+    "objects for texts": (
+        file(LINES.replace('"text ', '{"body": "text ').replace('", "l', '"}, "l'), name="rows.jsonl"),
+        ["column 'text' of the train part holds {'body'", "a text column holds strings", "--text_column_names"],
+    ),
+    "bytes for texts": (
+        file(parquet(text=[b"a", b"b"], label=[0, 1]), name="rows.parquet"),
+        ["column 'text' of the train part holds binary", "a text column holds strings", "--text_column_names"],
+    ),
     "empty file": (file(""), ["rows.csv", "the file has no rows, but a split needs some", "check how it was written"]),
     "header only": (file(HEADER), ["rows.csv", "the file has no rows", "check how it was written"]),
     "empty test file": (
@@ -113,6 +231,22 @@ CASES = {
         file("label\ngood\nbad\n", name="test.csv", option="--test_file"),
         ["the test part has no column 'text'", "give its rows the same columns"],
     ),
+    "text and label in one column": (
+        good("--text_column_names", "label", "--label_column_name", "label"),
+        ["column 'label' is named as text and as label", "a model must not read the answer", "name another"],
+    ),
+    "three texts": (
+        good("--text_column_names", "text,text,text"),
+        ["--text_column_names names 3 columns", "an input is one text or a pair", "name 1 or 2"],
+    ),
+    "rows without text": (
+        file(HEADER + ROWS + " ,good\n,bad\n"),
+        ["training rows have no text (train/6", "there must be text to learn from", "--drop_empty"],
+    ),
+    "test texts in training": (
+        file("text,label\ntext 7,good\nnew,bad\n", "--strict", name="test.csv", option="--test_file"),
+        ["1 of 2 test rows have a text that training has too (test/0)", "numbers on them flatter", "--drop_shared"],
+    ),
     # Labels
     "one class": (
         file(HEADER + "a,good\nb,good\n"),
@@ -130,7 +264,15 @@ CASES = {
         file(HEADER + "a,good\nb,fair\n", name="test.csv", option="--test_file"),
         ["the label fair", "training does not (bad, good)", "mend the label, or add training rows of it"],
     ),
+    "a label in other letters": (
+        file("text,label\na,Good\nb,bad\n", name="test.csv", option="--test_file"),
+        ["the label Good", "training does not (bad, good)", "mend the label"],
+    ),
     # Parts
+    "a class of one row": (
+        file(HEADER + ROWS + "so so,fair\n"),
+        ["cannot be carved", "in 3 classes", "drop the classes with few texts"],
+    ),
     "too few rows": (
         file(HEADER + "a,good\nb,bad\n"),
         ["cannot be carved", "with 2 different texts in 2 classes", "give files for the parts or more rows"],
@@ -264,6 +406,24 @@ def test_bad_input_ends_with_one_message_and_no_trace(case, parts, tmp_path, cap
         assert filled(part) in error
     assert not output_dir.exists()
     assert seconds < 20
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path, capfd):
+    rows = tmp_path / "rows.csv"
+    rows.write_text(HEADER + ROWS)
+    rows.chmod(0)
+    assert run_glue_style.main(["--train_file", str(rows), *SCRATCH, "--output_dir", str(tmp_path / "run")]) == 2
+    assert "may not be read by you, but a run needs its rows; mend its permissions" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [(HEADER + ROWS).encode("utf-8-sig"), (HEADER + ROWS).replace("\n", "\r\n").encode()])
+def test_what_spreadsheets_write_is_read(content, tmp_path):
+    """A mark of the byte order, and the line ends of Windows."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    rows = sources.load_splits(tasks.choose_task(DataArguments(train_file=str(path))))["train"]
+    assert rows.column_names == ["text", "label"] and rows[60] == {"text": "text 60", "label": "bad"}
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "model.safetensors"])

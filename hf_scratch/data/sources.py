@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from huggingface_hub import constants
 
 from ..errors import UserError
+from .file_faults import check_file, explain
 from .tasks import Task
 
 # An empty cell is missing; "NA", "None" and "null" are words like any other.
@@ -80,6 +81,8 @@ def load_splits(task: Task) -> DatasetDict:
 
 def load_file(address: str) -> Dataset:
     """Read one file through `datasets`, which keeps a cache keyed by the file's path and date."""
+    if "://" in address and not address.startswith("package://"):
+        raise UserError(f"{address}: is an address on a network, but files are read from this machine; download it first")
     path = Path(resolve_address(address))
     if path.is_dir():
         raise UserError(f"{address}: is a folder, but a split is one file; name the file, or the folder by --dataset_name")
@@ -88,17 +91,13 @@ def load_file(address: str) -> Dataset:
     kind = kind_of(path)
     if kind not in BUILDERS:
         raise UserError(f"{address}: files that end in {kind or 'nothing'} are not read; rename or convert it to {KINDS}")
+    check_file(address, path, kind)
     builder, options = BUILDERS[kind]
     try:
         return load_dataset(builder, data_files=str(path), split="train", **options)
     except Exception as error:  # each reader has its own kinds of error; the deepest one says what is wrong
-        cause = deepest_cause(error)
-        if path.stat().st_size == 0 or "corresponds to no data" in cause or "No columns to parse" in cause:
-            raise UserError(f"{address}: the file has no rows, but a split needs some; check how it was written") from error
-        raise UserError(
-            f"{address}: cannot be read as {kind} ({cause}); check that it is whole, in UTF-8, of the kind that its name says, "
-            "and that you may read it"
-        ) from error
+        fault, remedy = explain(path, kind, deepest_cause(error))
+        raise UserError(f"{address}: {fault}; {remedy}") from error
 
 
 def kind_of(path: Path) -> str:
