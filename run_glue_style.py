@@ -86,12 +86,15 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     parts = splits.choose_parts(
         examples,
         args.data,
+        labels,
         selects=args.training.load_best_model_at_end or args.results.calibrate,
         evaluates=evaluates,
         predicts=args.training.do_predict,
     )
     say(f"{task.name}: {doctor.describe(parts, labels)}")
-    say(f"  text from {' and '.join(task.text_columns)}, classes from {task.label_column}")
+    say(f"  text from {' and '.join(task.text_columns)}, labels from {' and '.join(task.label_columns)}")
+    for note in labels.notes:
+        say(f"  {note}")
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
         say(f"  note: {finding.message}")
     return parts, labels

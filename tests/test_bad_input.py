@@ -257,8 +257,8 @@ CASES = {
         ["1 of 3 training rows have no label", "(rows 1;", "each needs one", "fill them in, drop them"],
     ),
     "fractions for labels": (
-        file(HEADER + "a,0.5\nb,1.5\n"),
-        ["column 'label' holds 0.5", "a class is a name or a whole number", "bin the numbers into classes"],
+        file(HEADER + "a,0.5\nb,1.5\n", "--problem_type", "single_label_classification"),
+        ["column 'label' of the train part holds 0.5", "a class is a name or a whole number", "bin the numbers into classes"],
     ),
     "unknown label": (
         file(HEADER + "a,good\nb,fair\n", name="test.csv", option="--test_file"),

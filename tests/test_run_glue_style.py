@@ -105,9 +105,9 @@ def test_bert_has_the_loss_curve_of_a_plain_trainer(quick, bert_flags, reviews_c
     data = DataArguments(train_file=reviews_csv)
     task = tasks.choose_task(data)
     as_read = sources.load_splits(task)
-    examples, _ = columns.to_examples(as_read, columns.find_columns(as_read, task))
+    examples, labels = columns.to_examples(as_read, columns.find_columns(as_read, task))
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
-    parts = tokenization.tokenize(splits.choose_parts(examples, data, selects=False, evaluates=True), tokenizer, 37)
+    parts = tokenization.tokenize(splits.choose_parts(examples, data, labels, selects=False, evaluates=True), tokenizer, 37)
     set_seed(42)
     plain = Trainer(
         model=AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=2),

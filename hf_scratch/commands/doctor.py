@@ -35,7 +35,7 @@ def run(args) -> int:
     diagnosis = Diagnosis(task.name, examples, labels, tokens, findings)
     print(diagnosis.json() if args.json else diagnosis.page())
     doctor.refuse(findings)
-    splits.choose_parts(examples, settled.data, selects=False, evaluates=True)  # what cannot be carved is told now
+    splits.choose_parts(examples, settled.data, labels, selects=False, evaluates=True)  # what cannot be carved is told now
     return 0
 
 

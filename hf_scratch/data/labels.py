@@ -1,10 +1,11 @@
 """What the labels of a task are: the kind of its answers, and their names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset
+
+from .arrow import arrow_column
 
 UNLABELLED = -1
 
@@ -31,10 +32,12 @@ class Labels:
     Args:
         kind: one of the table.
         names: of the classes 0, 1, ...; of a regression one, the label column's.
+        notes: how they were found, for the reader.
     """
 
     kind: str
     names: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self):
         assert self.kind in PROBLEM_TYPES, f"{self.kind} is no kind of labels; the kinds are {', '.join(PROBLEM_TYPES)}"
@@ -61,10 +64,10 @@ class Labels:
         Args:
             rows: with the column `label`; who has no answer is marked as in the table above.
         """
-        column = rows.select_columns("label").with_format("arrow")[:]["label"].combine_chunks()
+        column = arrow_column(rows, "label").combine_chunks()
         if self.kind == "multi_label":
-            return flat_values(column).astype(np.int64).reshape(len(rows), self.num_labels)
-        return column.to_numpy(zero_copy_only=False).astype(np.float64 if self.kind == "regression" else np.int64)
+            return np.asarray(column.flatten()).astype(np.int64).reshape(len(rows), self.num_labels)
+        return np.asarray(column).astype(np.float64 if self.kind == "regression" else np.int64)
 
     def known(self, rows: Dataset) -> np.ndarray:
         """Which rows have an answer, `(N,)` bool."""
@@ -72,8 +75,3 @@ class Labels:
         if self.kind == "regression":
             return ~np.isnan(gold)
         return (gold >= 0).reshape(len(rows), -1).all(axis=1)
-
-
-def flat_values(column: pa.Array) -> np.ndarray:
-    """The cells of a column of lists, one after the other."""
-    return column.flatten().to_numpy(zero_copy_only=False)

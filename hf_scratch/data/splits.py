@@ -1,21 +1,27 @@
-"""Which rows train, which choose the checkpoint, and which are reported: never the same for the last two."""
+"""Which rows train, which choose the checkpoint, and which are reported: never the same for the last two, unless asked for."""
 
 import math
-from itertools import chain
 
+import numpy as np
 from datasets import Dataset, DatasetDict
 from sklearn.model_selection import train_test_split
 
 from ..errors import UserError
 from .arguments import DataArguments
-from .columns import is_labelled, texts_of
-from .labels import UNLABELLED
+from .labels import Labels
+from .statistics import text_groups
 
 VALIDATION_NAMES = ("validation", "validation_matched", "valid", "val", "dev")
+TEST_NAMES = ("test", "test_matched")
+FURTHER_NAMES = ("validation_mismatched", "test_mismatched", "ax")  # GLUE's: predicted and told as well, never selected on
+
+FRACTION = 0.1
+MOST = 10_000  # rows of a carved part, if no fraction is asked for: they tell an accuracy to a point
+BINS = 10  # of a regression's answers
 
 
 def choose_parts(
-    examples: DatasetDict, args: DataArguments, selects: bool, evaluates: bool, predicts: bool = True
+    examples: DatasetDict, args: DataArguments, labels: Labels, selects: bool, evaluates: bool, predicts: bool = True
 ) -> DatasetDict:
     """Settle the parts of a run.
 
@@ -26,12 +32,14 @@ def choose_parts(
     | and a validation part | all | theirs | theirs, if any |
 
     With a labelled test part and no evaluation before it, nothing needs to be carved. If the run selects a checkpoint and no
-    labelled test part is predicted, the validation part is what is reported, and a part `selection` is carved from training.
+    labelled test part is predicted, the validation part is what is reported, and a part `selection` is carved from training,
+    unless --select_on_reported. With --allow_test_as_validation a missing validation part is not carved, but is the test part.
     Rows of the validation part that have no label are left out: nothing can be told from them.
 
     Args:
         examples: splits as `to_examples` makes them.
         args: how much to carve and to sample, and the seed of both.
+        labels: of the task.
         selects: whether the run chooses a checkpoint by a metric.
         evaluates: whether it needs a validation part at all.
         predicts: whether the test part is predicted and so reported.
@@ -40,48 +48,82 @@ def choose_parts(
         UserError: if there is no training part, too few rows to carve from, or a sample of one class.
     """
     if "train" not in examples:
-        raise UserError(f"the data have the parts {', '.join(examples)}, but training needs one called train; rename it")
+        raise UserError(
+            f"the data have the parts {', '.join(examples)}, but training needs one called train; rename it, or name it with "
+            "--train_split_name"
+        )
     train = examples["train"]
-    validation = labelled_rows(next((examples[name] for name in VALIDATION_NAMES if name in examples), None))
-    test = examples.get("test")
+    validation = labelled_rows(first_of(examples, VALIDATION_NAMES), labels)
+    test = first_of(examples, TEST_NAMES)
+    if validation is None and args.allow_test_as_validation:
+        validation = labelled_rows(test, labels)
 
     missing = []
     if validation is None and test is None:
         missing.append("test")
-    reported = predicts and ("test" in missing or (test is not None and is_labelled(test)))
+    reported = predicts and ("test" in missing or (test is not None and labels.known(test).any()))
     if validation is None and (evaluates or not reported):
         missing.append("validation")
-    if selects and not reported:
+    if selects and not reported and not args.select_on_reported:
         missing.append("selection")
-    train, carved = carve(train, missing, args.validation_fraction, args.split_seed)
+    train, carved = carve(train, missing, labels, args.validation_fraction, args.split_seed)
     held_out = {"selection": None, "validation": validation, "test": test} | carved
+    held_out |= {name: examples[name] for name in FURTHER_NAMES if name in examples}
 
     parts = DatasetDict(train=sample(train, args.max_train_samples, args.split_seed))
+    if args.shuffle_train_dataset:
+        parts["train"] = parts["train"].shuffle(seed=args.shuffle_seed)
     for part, rows in held_out.items():
-        size = args.max_predict_samples if part == "test" else args.max_eval_samples
+        size = args.max_eval_samples if part.startswith(("selection", "validation")) else args.max_predict_samples
         if rows is not None:
             parts[part] = sample(rows, size, args.split_seed)
-    if len(set(parts["train"]["label"])) < 2:
+    gold = labels.gold(parts["train"])
+    if (gold == gold[0]).all():
         raise UserError(
-            f"a sample of {len(parts['train'])} training rows holds one class only, but a classifier needs at least 2; give a "
-            "larger --max_train_samples"
+            f"a sample of {len(parts['train'])} training rows holds one {'class' if labels.single else 'answer'} only, but a "
+            "classifier needs at least 2; give a larger --max_train_samples"
         )
     return parts
 
 
-def labelled_rows(rows: Dataset | None) -> Dataset | None:
+def first_of(examples: DatasetDict, names: tuple[str, ...]) -> Dataset | None:
+    return next((examples[name] for name in names if name in examples), None)
+
+
+def selected_on_reported(parts: DatasetDict, labels: Labels, selects: bool, predicts: bool) -> bool:
+    """Whether rows that choose the checkpoint are among those that are reported: every file of such a run must say so.
+
+    Args:
+        parts: as `choose_parts` makes them.
+        labels: of the task.
+        selects: whether the run chooses a checkpoint by a metric.
+        predicts: whether the test part is predicted and so reported.
+    """
+    chooses = first_of(parts, ("selection", "validation"))
+    reported = parts.get("test") if predicts else None
+    if reported is None or not labels.known(reported).any():
+        reported = parts.get("validation")
+    return bool(selects and chooses and reported) and not set(chooses["id"]).isdisjoint(reported["id"])
+
+
+def labelled_rows(rows: Dataset | None, labels: Labels) -> Dataset | None:
     """The rows that can be scored, or None where there are none."""
-    labelled = [row for row, label in enumerate(rows["label"][:]) if label != UNLABELLED] if rows else []
-    return rows.select(labelled) if labelled else None
+    labelled = labels.known(rows).nonzero()[0] if rows else []
+    if not len(labelled):
+        return None
+    return rows if len(labelled) == len(rows) else rows.select(labelled)
 
 
-def carve(rows: Dataset, names: list[str], fraction: float, seed: int) -> tuple[Dataset, dict[str, Dataset]]:
+def carve(
+    rows: Dataset, names: list[str], labels: Labels, fraction: float | None, seed: int
+) -> tuple[Dataset, dict[str, Dataset]]:
     """Split off stratified parts of one size; rows with the same text stay together, on one side.
 
     Args:
         rows: of the training part.
         names: of the parts to split off, one after the other.
-        fraction: of the different texts, in each of them.
+        labels: of the task.
+        fraction: of the different texts, in each of them; by default a tenth, and at most 10,000.
         seed: of the splits.
 
     Returns:
@@ -92,28 +134,58 @@ def carve(rows: Dataset, names: list[str], fraction: float, seed: int) -> tuple[
     """
     if not names:
         return rows, {}
-    if not 0 < fraction < 0.5:
-        raise UserError(f"--validation_fraction is {fraction:g}, but it must be above 0 and below 0.5; try 0.1")
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row, text in enumerate(texts_of(rows)):
-        groups.setdefault(text, []).append(row)
-    labels = rows["label"][:]
-    rest = list(groups.values())
-    size = math.ceil(fraction * len(rest))
+    if fraction is not None and not 0 < fraction < 0.5:
+        raise UserError(f"--validation_fraction is {fraction:g}, but it must be above 0 and below 0.5; try {FRACTION}")
+    first, group = groups_of_texts(rows)
+    strata = stratify(rows, labels)[first]
+    rest = np.arange(len(first))
+    size = min(math.ceil(FRACTION * len(rest)), MOST) if fraction is None else math.ceil(fraction * len(rest))
     carved = {}
     for name in names:
-        strata = [labels[rows_of_text[0]] for rows_of_text in rest]
         try:
-            rest, part = train_test_split(rest, test_size=size, random_state=seed, stratify=strata)
+            rest, part = train_test_split(rest, test_size=size, random_state=seed, stratify=strata[rest])
         except ValueError as error:
             raise UserError(
-                f"a {name} part of {size} texts cannot be carved from the training part, with {len(groups)} different texts in "
-                f"{len(set(labels))} classes ({error}); give files for the parts or more rows, try another "
-                "--validation_fraction, or drop the classes with few texts"
+                f"a {name} part of {size} texts cannot be carved from the training part, with {len(first)} different texts in "
+                f"{len(set(strata))} {'classes' if labels.single else 'groups'} ({error}); give files for the parts or more "
+                "rows, try another --validation_fraction, or drop the classes with few texts"
             ) from error
         rest.sort()
-        carved[name] = rows.select(sorted(chain(*part)))
-    return rows.select(sorted(chain(*rest))), carved
+        carved[name] = rows.select(np.isin(group, part).nonzero()[0])
+    return rows.select(np.isin(group, rest).nonzero()[0]), carved
+
+
+def groups_of_texts(rows: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with the same text as one group, the groups in the order of their first rows.
+
+    Returns:
+        The first row of each group, `(G,)`, and each row's group, `(N,)`.
+    """
+    group = text_groups(DatasetDict(train=rows))["train"]
+    return np.unique(group, return_index=True)[1], group
+
+
+def stratify(rows: Dataset, labels: Labels) -> np.ndarray:
+    """What each row is counted as when parts are carved, `(N,)`: its class; of several its rarest; of a number its tenth.
+
+    Args:
+        rows: with the column `label`.
+        labels: of the task.
+    """
+    gold = labels.gold(rows)
+    if labels.single:
+        return gold
+    if labels.kind == "regression":
+        edges = np.unique(np.quantile(gold, np.linspace(0, 1, BINS + 1)[1:-1]))
+        return joined_small(np.searchsorted(edges, gold, side="right"))
+    frequencies = np.where(gold == 1, gold.sum(axis=0), len(gold) + 1)  # (N, L)
+    return joined_small(np.where(gold.any(axis=1), frequencies.argmin(axis=1), labels.num_labels))
+
+
+def joined_small(strata: np.ndarray, fewest: int = 10) -> np.ndarray:
+    """Strata with fewer rows than any of the parts could share are one with the largest."""
+    values, counts = np.unique(strata, return_counts=True)
+    return np.where(np.isin(strata, values[counts < fewest]), values[counts.argmax()], strata)
 
 
 def sample(rows: Dataset, size: int | None, seed: int) -> Dataset:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from ..errors import UserError, closest
 from .arguments import DataArguments
+from .labels import PROBLEM_TYPES
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Task:
         dataset: name on the Hub, or a local folder laid out like one.
         config: the data set's configuration.
         files: split name to file, in place of `dataset`.
-        text_columns: one, or two for pairs of texts; empty: found from the data.
-        label_column: None: found from the data.
+        text_columns: one, two for pairs of texts, or more to join; empty: found from the data.
+        text_delimiter: joins the text columns into one text; None: two are a pair, more are joined by a space.
+        label_columns: one, or a column of 0 and 1 for each of several labels; empty: found from the data.
+        kind: of the labels; None: found from the data.
         label_names: names of the classes 0, 1, ..., where the data do not carry them.
         rows: column and value that a row must have to belong to the task.
         drop_repeated: whether a text that occurs again is dropped.
@@ -28,7 +31,9 @@ class Task:
     config: str | None = None
     files: dict[str, str] | None = None
     text_columns: tuple[str, ...] = ()
-    label_column: str | None = None
+    text_delimiter: str | None = None
+    label_columns: tuple[str, ...] = ()
+    kind: str | None = None
     label_names: tuple[str, ...] = ()
     rows: tuple[str, str] | None = None
     drop_repeated: bool = False
@@ -43,7 +48,7 @@ TASKS = {
             "movie_reviews",
             files={"train": REVIEWS},
             text_columns=("text",),
-            label_column="label",
+            label_columns=("label",),
             label_names=("negative", "positive"),
             rows=("source", "rotten_tomatoes"),
             drop_repeated=True,
@@ -52,16 +57,16 @@ TASKS = {
             "imdb_reviews",
             files={"train": REVIEWS},
             text_columns=("text",),
-            label_column="label",
+            label_columns=("label",),
             label_names=("negative", "positive"),
             rows=("source", "imdb"),
             drop_repeated=True,
         ),
-        Task("yelp_review_full", dataset="Yelp/yelp_review_full", text_columns=("text",), label_column="label"),
-        Task("sst2", "nyu-mll/glue", "sst2", text_columns=("sentence",), label_column="label"),
-        Task("rte", "nyu-mll/glue", "rte", text_columns=("sentence1", "sentence2"), label_column="label"),
-        Task("qnli", "nyu-mll/glue", "qnli", text_columns=("question", "sentence"), label_column="label"),
-        Task("wnli", "nyu-mll/glue", "wnli", text_columns=("sentence1", "sentence2"), label_column="label"),
+        Task("yelp_review_full", dataset="Yelp/yelp_review_full", text_columns=("text",), label_columns=("label",)),
+        Task("sst2", "nyu-mll/glue", "sst2", text_columns=("sentence",), label_columns=("label",)),
+        Task("rte", "nyu-mll/glue", "rte", text_columns=("sentence1", "sentence2"), label_columns=("label",)),
+        Task("qnli", "nyu-mll/glue", "qnli", text_columns=("question", "sentence"), label_columns=("label",)),
+        Task("wnli", "nyu-mll/glue", "wnli", text_columns=("sentence1", "sentence2"), label_columns=("label",)),
     )
 }
 
@@ -100,13 +105,20 @@ def choose_task(args: DataArguments) -> Task:
     return with_flags(task, args)
 
 
+KINDS = {problem_type: kind for kind, problem_type in PROBLEM_TYPES.items() if kind != "ordinal"} | {"ordinal": "ordinal"}
+
+
 def with_flags(task: Task, args: DataArguments) -> Task:
     """The task with the columns and the configuration that the flags give in place of the table's."""
     changes = {}
     if args.text_column_names:
         changes["text_columns"] = tuple(name.strip() for name in args.text_column_names.split(","))
     if args.label_column_name:
-        changes["label_column"] = args.label_column_name
+        changes["label_columns"] = tuple(name.strip() for name in args.label_column_name.split(","))
+    if args.text_column_delimiter is not None:
+        changes["text_delimiter"] = args.text_column_delimiter
+    if args.problem_type or args.do_regression:
+        changes["kind"] = KINDS[args.problem_type or "regression"]
     if args.dataset_config_name:
         changes["config"] = args.dataset_config_name
     return replace(task, **changes)

@@ -12,7 +12,8 @@ def test_every_flag_is_explained():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("max_seq_length", 512), ("validation_fraction", 0.1), ("split_seed", 42), ("pad_to_max_length", False)]
+    ("name", "value"),
+    [("max_seq_length", 512), ("validation_fraction", None), ("split_seed", 42), ("pad_to_max_length", False)],
 )
 def test_defaults(name, value):
     assert getattr(HfArgumentParser(DataArguments).parse_args_into_dataclasses([])[0], name) == value

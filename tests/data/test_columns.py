@@ -3,7 +3,7 @@
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from hf_scratch.data.columns import find_columns, is_labelled, texts_of, to_examples
+from hf_scratch.data.columns import find_columns, texts_of, to_examples
 from hf_scratch.data.tasks import Task
 from hf_scratch.errors import UserError
 
@@ -43,13 +43,13 @@ def test_the_text_column_is_found(columns, text):
 
 
 def test_a_column_called_labels_will_do():
-    assert find_columns(splits(train={"text": ["a", "b"], "labels": [0, 1]}), Task("t")).label_column == "labels"
+    assert find_columns(splits(train={"text": ["a", "b"], "labels": [0, 1]}), Task("t")).label_columns == ("labels",)
 
 
 def test_named_columns_come_before_usual_names():
     train = rows([0, 1], review=["c", "d"], stars=[3, 5])
-    task = find_columns(splits(train=train), Task("t", text_columns=("review", "text"), label_column="stars"))
-    assert (task.text_columns, task.label_column) == (("review", "text"), "stars")
+    task = find_columns(splits(train=train), Task("t", text_columns=("review", "text"), label_columns=("stars",)))
+    assert (task.text_columns, task.label_columns) == (("review", "text"), ("stars",))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,13 @@ def test_named_columns_come_before_usual_names():
         ),
         (Task("t"), {"a": [3], "label": [1]}, "cannot be told among no columns of text"),
         (Task("t", text_columns=("txt",)), rows([1]), "no column 'txt'; the columns are text, label. Did you mean text"),
-        (Task("t", label_column="lable"), rows([1]), "no column 'lable'; .* Did you mean label"),
-        (Task("t", text_columns=("text",) * 3), rows([1]), "names 3 columns, but an input is one text or a pair; name 1 or 2"),
+        (Task("t", label_columns=("lable",)), rows([1]), "no column 'lable'; .* Did you mean label"),
+        (
+            Task("t", text_columns=("text",) * 2),
+            rows([1]),
+            r"--text_column_names names a column twice \(text, text\), but once",
+        ),
+        (Task("t", label_columns=("a", "a")), rows([1], a=[0]), r"--label_column_name names a column twice \(a, a\)"),
         (Task("t", text_columns=("label",)), rows(["a"]), "'label' is named as text and as label, but a model must not read"),
     ],
 )
@@ -93,14 +98,40 @@ def test_examples_have_an_id_a_text_and_a_class():
 
 def test_pairs_keep_their_order():
     task = Task("t", text_columns=("question", "text"))
-    parts, _ = examples(task, train=rows([0, 1], question=["q", "r"]))
+    parts, labels = examples(task, train=rows([0, 1], question=["q", "r"]))
     assert parts["train"]["text"][:] == ["q", "r"] and parts["train"]["text_pair"][:] == ["text 0", "text 1"]
     assert texts_of(parts["train"]) == [("q", "text 0"), ("r", "text 1")]
 
 
+def test_three_columns_are_joined_and_two_if_asked_to_be():
+    train = rows([0, 1], a=["p", "q"], b=["x", None])
+    three = Task("t", text_columns=("b", "a", "text"))
+    assert examples(three, train=train)[0]["train"].to_dict() | {"id": 0} == {
+        "text": ["x p text 0", " q text 1"],
+        "label": [0, 1],
+        "id": 0,
+    }
+    two = Task("t", text_columns=("a", "b"), text_delimiter=" | ")
+    assert examples(two, train=train)[0]["train"]["text"][:] == ["p | x", "q | "]
+
+
+def test_the_columns_of_usual_pairs_are_found():
+    train = {"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]}
+    assert find_columns(splits(train=train), Task("t")).text_columns == ("premise", "hypothesis")
+
+
+def test_lines_of_text_are_predicted_by_a_model_of_one_text():
+    parts, _ = examples(
+        train=rows([0, 1], review=["c", "d"]), test={"text": ["a", "b"]}, task=Task("t", text_columns=("review",))
+    )
+    assert parts["test"]["text"][:] == ["a", "b"]
+
+
 def test_a_missing_text_is_an_empty_one():
-    parts, _ = examples(train=rows([0, 1, 1], text=["a", None, " "]))
+    parts, labels = examples(train=rows([0, 1, 1], text=["a", None, " "]))
     assert parts["train"]["text"][:] == ["a", "", " "]
+    parts, _ = examples(train=rows([0, 1]), test={"text": [None, "b"]})
+    assert parts["test"]["text"][:] == ["", "b"]
 
 
 def test_repeated_texts_are_dropped_where_the_task_says_so_and_ids_stay():
@@ -162,12 +193,12 @@ def test_names_that_the_data_carry_are_kept_even_of_classes_that_do_not_occur():
 
 def test_a_part_that_numbers_its_classes_otherwise_is_matched_by_name():
     train = with_names([0, 1, 2], ["bad", "fair", "good"])
-    parts, _ = examples(train=train, test=with_names([0, 1], ["good", "bad"]), validation=rows(["fair", "bad"]))
+    parts, labels = examples(train=train, test=with_names([0, 1], ["good", "bad"]), validation=rows(["fair", "bad"]))
     assert parts["test"]["label"][:] == [2, 0] and parts["validation"]["label"][:] == [1, 0]
 
 
 def test_names_that_the_task_gives_stand_for_0_1_and_so_on():
-    task = Task("t", text_columns=("text",), label_column="label", label_names=("worse", "better", "best"))
+    task = Task("t", text_columns=("text",), label_columns=("label",), label_names=("worse", "better", "best"))
     parts, labels = examples(task, train=rows([1, 0, 1]), test=rows(["1", "worse"]))
     assert list(labels.names) == ["worse", "better", "best"]
     assert parts["train"]["label"][:] == [1, 0, 1] and parts["test"]["label"][:] == [1, 0]
@@ -175,22 +206,22 @@ def test_names_that_the_task_gives_stand_for_0_1_and_so_on():
 
 @pytest.mark.parametrize("labels", [[1, 2, None], [1.0, float("nan"), 2.0], [-1, 1, 2], ["-1", "1", "2"], ["", "1", " 2"]])
 def test_a_missing_label_is_none_in_a_held_out_part(labels):
-    parts, _ = examples(train=rows([1, 2]), test=rows(labels))
+    parts, found = examples(train=rows([1, 2]), test=rows(labels))
     expected = {"-1": -1, "": -1, "1": 0, "2": 1}
     keys = ["" if label is None or label != label else str(label).strip().removesuffix(".0") for label in labels]
     assert parts["test"]["label"][:] == [expected[key] for key in keys]
-    assert is_labelled(parts["test"])
+    assert found.known(parts["test"]).any()
 
 
 def test_a_hidden_class_of_the_hub_is_no_label():
-    parts, _ = examples(train=with_names([0, 1], ["a", "b"]), test=with_names([-1, -1], ["a", "b"]))
-    assert parts["test"]["label"][:] == [-1, -1] and not is_labelled(parts["test"])
+    parts, labels = examples(train=with_names([0, 1], ["a", "b"]), test=with_names([-1, -1], ["a", "b"]))
+    assert parts["test"]["label"][:] == [-1, -1] and not labels.known(parts["test"]).any()
 
 
 def test_a_part_without_the_label_column_is_unlabelled():
     parts, labels = examples(train=rows([3, 5]), test={"text": ["a", "b"]})
     assert parts["test"]["label"][:] == [-1, -1] and list(labels.names) == ["3", "5"]
-    assert is_labelled(parts["train"]) and not is_labelled(parts["test"])
+    assert labels.known(parts["train"]).any() and not labels.known(parts["test"]).any()
 
 
 @pytest.mark.parametrize(
@@ -200,12 +231,21 @@ def test_a_part_without_the_label_column_is_unlabelled():
         ({"train": with_names([1, 1], ["x", "y"])}, "holds only the class 'y'"),
         ({"train": rows([0, None, 1, 1])}, r"t: 1 of 4 training rows have no label .*\(rows 1; .*fill them in, drop them"),
         ({"train": rows([None] * 7)}, r"7 of 7 training rows have no label .*\(rows 0, 1, 2, 3, 4, \.\.\.; "),
-        ({"train": rows([-1, 1, 1])}, "1 of 3 training rows have no label .*-1 is no label"),
+        ({"train": rows(["-1", "a", "b"])}, "1 of 3 training rows have no label .*-1 is no label"),
         ({"train": with_names([0, -1, 1], ["x", "y"])}, "1 of 3 training rows have no label"),
-        ({"train": rows([0.5, 1.0])}, "'label' holds 0.5, but a class is a name or a whole number; .*bin the numbers"),
-        ({"train": rows([float("inf"), 1.0])}, "'label' holds inf, but a class is a name or a whole number"),
-        ({"train": rows([[1], [0, 1]])}, r"'label' holds \[1\], but a class is one name or one whole number a row"),
-        ({"train": rows([0, 1]), "test": rows([[1], [0]])}, r"'label' holds \[1\], but a class"),
+        ({"train": rows([float("inf"), 1.0])}, "'label' of the train part holds inf, but a class is a name or a whole number"),
+        (
+            {"train": rows([{"a": 1}, {"a": 2}])},
+            "'label' of the train part holds {'a': 1}, but a class is one name or one whole",
+        ),
+        (
+            {"train": rows([0, 1]), "test": rows([[1], [0]])},
+            r"holds \[1\], but a row's label here is one name or one whole number",
+        ),
+        ({"train": rows([[0], [1]]), "test": rows([1, 0])}, r"test part holds 1, but a row's label here is a list of labels"),
+        ({"train": rows([0.5, 0.5])}, "holds only the answer 0.5 in column 'label', but answers that are all the same teach"),
+        ({"train": rows([["a"], ["a"]])}, "holds only the answer .* in column 'label', but answers that are all the same"),
+        ({"train": rows([0.5, None, float("nan")])}, r"2 of 3 training rows have no label in column 'label' \(rows 1, 2; "),
         (
             {"train": rows(["a", "b"]), "validation": rows(["c"])},
             r"validation part holds the label c .*does not \(a, b\); a class",

@@ -6,8 +6,11 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from hf_scratch.data.arguments import DataArguments
+from hf_scratch.data.labels import Labels
 from hf_scratch.data.splits import carve, choose_parts, sample
 from hf_scratch.errors import UserError
+
+LABELS = Labels("classification", ("a", "b"))
 
 
 def rows(count, split="train", classes=2, labelled=True):
@@ -20,8 +23,8 @@ def rows(count, split="train", classes=2, labelled=True):
     )
 
 
-def choose(selects=True, evaluates=True, flags=None, **parts):
-    return choose_parts(DatasetDict(parts), DataArguments(**flags or {}), selects, evaluates)
+def choose(selects=True, evaluates=True, flags=None, labels=LABELS, **parts):
+    return choose_parts(DatasetDict(parts), DataArguments(**flags or {}), labels, selects, evaluates)
 
 
 def origin(part):
@@ -192,9 +195,9 @@ def test_data_without_training_rows():
 
 def test_each_part_is_carved_from_what_the_one_before_left():
     part = rows(200)
-    rest, carved = carve(part, ["test", "validation"], fraction=0.1, seed=42)
-    first_rest, first = carve(part, ["test"], fraction=0.1, seed=42)
-    second_rest, second = carve(first_rest, ["validation"], fraction=20 / 180, seed=42)
+    rest, carved = carve(part, ["test", "validation"], LABELS, fraction=0.1, seed=42)
+    first_rest, first = carve(part, ["test"], LABELS, fraction=0.1, seed=42)
+    second_rest, second = carve(first_rest, ["validation"], LABELS, fraction=20 / 180, seed=42)
     assert carved["test"]["id"][:] == first["test"]["id"][:]
     assert carved["validation"]["id"][:] == second["validation"]["id"][:]
     assert rest["id"][:] == second_rest["id"][:]
@@ -202,7 +205,7 @@ def test_each_part_is_carved_from_what_the_one_before_left():
 
 def test_carving_nothing_changes_nothing():
     part = rows(7)
-    assert carve(part, [], fraction=17, seed=0) == (part, {})
+    assert carve(part, [], LABELS, fraction=17, seed=0) == (part, {})
 
 
 # Samples

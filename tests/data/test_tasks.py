@@ -14,14 +14,14 @@ def test_each_row_of_the_table_is_whole(name):
     task = choose(task_name=name)
     assert task.name == name
     assert bool(task.dataset) != bool(task.files)
-    assert len(task.text_columns) in (1, 2) and task.label_column
+    assert len(task.text_columns) in (1, 2) and task.label_columns
 
 
 def test_files_become_splits():
     task = choose(train_file="some/reviews.csv.gz", test_file="held.out.jsonl")
     assert task.name == "reviews"
     assert task.files == {"train": "some/reviews.csv.gz", "test": "held.out.jsonl"}
-    assert task.text_columns == () and task.label_column is None
+    assert task.text_columns == () and task.label_columns == ()
 
 
 def test_a_file_without_a_name_still_has_a_task_name():
@@ -36,7 +36,7 @@ def test_a_data_set_is_called_by_its_last_name(dataset):
 
 def test_flags_replace_the_tables_columns():
     task = choose(task_name="movie_reviews", text_column_names="one, two", label_column_name="stars")
-    assert task.text_columns == ("one", "two") and task.label_column == "stars"
+    assert task.text_columns == ("one", "two") and task.label_columns == ("stars",)
     assert TASKS["movie_reviews"].text_columns == ("text",)
 
 

@@ -1,0 +1,38 @@
+"""Columns without Python objects, against the slow way with them."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasets import Dataset
+
+from hf_scratch.data import arrow
+from hf_scratch.data.arrow import arrow_column, iterate_texts, with_column
+
+TEXTS = ["a", "b", "", "träge", "a", "b", "🙂"]
+PAIRS = ["p", "", "p", "q", "p", "b", ""]
+ROWS = Dataset.from_dict({"text": TEXTS, "text_pair": PAIRS, "label": list(range(7))})
+
+
+@pytest.fixture(autouse=True)
+def few_rows_at_once(monkeypatch):
+    monkeypatch.setattr(arrow, "ROWS_AT_ONCE", 3)
+
+
+@pytest.mark.parametrize("order", [range(7), [6, 0, 3], []])
+def test_a_column_has_the_order_of_the_rows(order):
+    assert arrow_column(ROWS.select(order), "text").to_pylist() == [TEXTS[row] for row in order]
+
+
+def test_texts_come_with_their_pairs():
+    assert list(iterate_texts(ROWS.select([3, 1, 2, 0]))) == [(TEXTS[row], PAIRS[row]) for row in (3, 1, 2, 0)]
+    assert list(iterate_texts(ROWS.remove_columns("text_pair"))) == [(text,) for text in TEXTS]
+
+
+@pytest.mark.parametrize("cells", [[3, 5], np.array([3, 5]), pa.array([3, 5])])
+def test_a_column_is_added_or_replaced(cells):
+    rows = Dataset.from_dict({"text": ["a", "b"]})
+    added = with_column(rows, "label", cells)
+    assert added.to_dict() == {"text": ["a", "b"], "label": [3, 5]} and added._fingerprint != rows._fingerprint
+    assert with_column(added, "label", [7, 8]).to_dict() == {"text": ["a", "b"], "label": [7, 8]}
+    assert with_column(rows, "text", ["c", "d"]).to_dict() == {"text": ["c", "d"]}
+    assert with_column(added.select([1]), "label", [9]).to_dict() == {"text": ["b"], "label": [9]}
