@@ -235,9 +235,9 @@ CASES = {
         good("--text_column_names", "label", "--label_column_name", "label"),
         ["column 'label' is named as text and as label", "a model must not read the answer", "name another"],
     ),
-    "three texts": (
+    "a text column named twice": (
         good("--text_column_names", "text,text,text"),
-        ["--text_column_names names 3 columns", "an input is one text or a pair", "name 1 or 2"],
+        ["--text_column_names names a column twice", "once is enough", "leave the repeated away"],
     ),
     "rows without text": (
         file(HEADER + ROWS + " ,good\n,bad\n"),
