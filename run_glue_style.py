@@ -16,10 +16,10 @@ import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data import batching, cleaning, columns, doctor, sources, splits, statistics, tasks, tokenization
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import UserError
-from hf_scratch.results import card, files, summary
+from hf_scratch.results import card, files, predictions, summary
 from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
-from hf_scratch.results.metrics import METRICS, class_logits, compute_metrics
+from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import folder, intermediate, models
@@ -55,7 +55,9 @@ def run(args: RunArguments):
     parts, labels = read_data(args, task, say)
     set_seed(args.training.seed)
     model, tokenizer, parts, labels = build(args, parts, labels, say)
-    trainer = make_trainer(args, model, tokenizer, parts, labels)
+    scoring = scoring_for(labels, task.name, args.results.metric_name)
+    select_by_headline(args.training, scoring, args.given)
+    trainer = make_trainer(args, model, tokenizer, parts, labels, scoring)
     first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not resume else None
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
@@ -63,7 +65,7 @@ def run(args: RunArguments):
     if first is not None:
         intermediate.train_first(trainer, first, args.intermediate)
     train(args, trainer, parts, labels, resume, say)
-    results = report(args, trainer, parts, labels, task.name, say)
+    results = report(args, trainer, parts, labels, scoring, task.name, say)
     if trainer.is_world_process_zero():
         share(trainer, tokenizer, parts["train"], say)
         files.write_record(
@@ -123,7 +125,7 @@ def build(args: RunArguments, parts, labels: Labels, say):
     return model, tokenizer, parts, labels
 
 
-def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels) -> ClassificationTrainer:
+def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, scoring: Scoring) -> ClassificationTrainer:
     """The Hugging Face Trainer."""
     try:
         return ClassificationTrainer(
@@ -133,7 +135,7 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels) ->
             eval_dataset=parts.get("selection", parts.get("validation")),
             data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
             processing_class=tokenizer,
-            compute_metrics=compute_metrics,
+            compute_metrics=scoring.compute_metrics,
             regularization=args.regularization,
             collapse=CollapseStop(labels.num_labels, args.results.collapse_stop),
         )
@@ -170,49 +172,48 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Lab
 
 def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:
     """Fit a temperature on rows that are not reported, and make it part of the model."""
-    outcome = predict(trainer, rows, labels, "eval", level=0.95)
-    temperature = fit_temperature(outcome.gold, outcome.probabilities[outcome.labelled])
+    outcome = predict(trainer, rows, labels, "eval")
+    temperature = fit_temperature(outcome.gold, outcome.judged)
     few = rows.select(range(min(8, len(rows))))
-    if not divide_logits(trainer.model, temperature, lambda: class_logits(trainer.predict(few).predictions)):
+    if not divide_logits(trainer.model, temperature, lambda: model_logits(trainer.predict(few).predictions)):
         return "  note: not calibrated: this model's head does not end in a linear layer, which a temperature could divide"
     return f"calibrated: the logits are divided by {temperature:.2f}, which fits {len(rows):,} rows that are not reported"
 
 
-def report(args: RunArguments, trainer, parts, labels: Labels, task: str, say) -> dict:
+def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring, task: str, say) -> dict:
     """Numbers with intervals, beside baselines; predictions; the model card. The test part is touched here, once."""
-    level = args.results.confidence_level
     outcomes = {}
     if args.training.do_eval and "validation" in parts:
-        outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval", level)
+        outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval")
     if args.training.do_predict and "test" in parts:
-        outcomes["test"] = predict(trainer, parts["test"], labels, "test", level)
+        outcomes["test"] = predict(trainer, parts["test"], labels, "test")
     if not outcomes or not trainer.is_world_process_zero():
         return {}
 
     last = list(outcomes.values())[-1]
-    files.write_predictions(args.training.output_dir, last.rows, last.probabilities, labels)
+    predictions.write_predictions(args.training.output_dir, last.rows, last.probabilities, labels)
     labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
-    if labelled:
-        compare(args, outcomes[labelled[-1]], labelled[-1], parts["train"], labels, task, say)
+    for part in labelled:
+        compare(args, outcomes[part], part, part == labelled[-1], parts["train"], scoring, task, say)
     for part, outcome in outcomes.items():
         trainer.save_metrics({"test": "predict", "validation": "eval"}[part], outcome.metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}
 
 
-def compare(args: RunArguments, outcome: Outcome, part: str, train_rows, labels: Labels, task: str, say):
-    """The model's row above the baselines' on the same rows, and which is better."""
-    level = args.results.confidence_level
-    rows, sentence = [outcome.scored(args.model_label, level)], ""
-    if args.results.baselines == "auto":
-        baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled))
-        for baseline in baselines:
-            rows.append(summary.judge(baseline.name, outcome.gold, baseline.predicted, level))
-            outcome.metrics.update(rows[-1].flat(f"baseline_{baseline.key}"))
-        sentence = summary.verdict(args.model_label, outcome.gold, outcome.predicted, baselines, level)
-    say(
-        f"\n{summary.table(rows, f'{task}, {part} part, {len(outcome.gold):,} rows, {100 * level:g}% intervals')}\n{sentence}\n"
-    )
-    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, labels)
+def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, train_rows, scoring: Scoring, task: str, say):
+    """Score a part; of the reported one, show the model above the baselines on the same rows, and say which is better."""
+    level, fits = args.results.confidence_level, reported and args.results.baselines == "auto"
+    baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled), outcome.labels) if fits else []
+    rows = summary.judge(scoring, args.model_label, outcome.gold, outcome.judged, level, baselines)
+    outcome.metrics.update(rows[0].flat({"test": "test", "validation": "eval"}[part]))
+    if not reported:
+        return
+    for baseline, row in zip(baselines, rows[1:], strict=True):
+        outcome.metrics.update(row.flat(f"baseline_{baseline.key}"))
+    count = len(outcome.labelled)
+    sentence = summary.verdict(scoring, rows, count, level) if baselines else ""
+    say(f"\n{summary.table(rows, f'{task}, {part} part, {count:,} rows, {100 * level:g}% intervals', scoring)}\n{sentence}\n")
+    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, outcome.labels, scoring)
 
 
 def share(trainer: ClassificationTrainer, tokenizer, rows, say):

@@ -1,13 +1,14 @@
 """The model card: README.md of the checkpoint."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.labels import Labels
-from .metrics import METRICS
-from .summary import Row
+from .metrics import Scoring
+from .summary import Row, cell
 
 USAGE = """```python
 from transformers import pipeline
@@ -17,7 +18,7 @@ classify("...")
 ```"""
 
 
-def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], sentence: str, labels: Labels):
+def write_card(folder, name: str, task: str, part: str, rows: Sequence[Row], sentence: str, labels: Labels, scoring: Scoring):
     """Write README.md: metadata that the Hub reads, results beside the baselines, and how to load it.
 
     Args:
@@ -28,6 +29,7 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
         rows: the model's metrics first, then the baselines'.
         sentence: the verdict.
         labels: of the task.
+        scoring: of the task.
     """
     model = rows[0]
     custom_code = "auto_map" in json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
@@ -45,7 +47,8 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
                 metric_type=metric,
                 metric_value=model.values[metric],
             )
-            for metric in METRICS
+            for metric in scoring.names
+            if metric in model.values
         ],
     )
     lines = [
@@ -53,7 +56,7 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
         f"# {name}",
         f"A text classifier for {task} with the classes {', '.join(labels.names)}.",
         f"## Results on the {part} part",
-        markdown_table(rows),
+        markdown_table(rows, scoring),
         sentence,
         "## Use",
         USAGE.format(folder=Path(folder).name, trust=", trust_remote_code=True" if custom_code else ""),
@@ -61,12 +64,8 @@ def write_card(folder: str, name: str, task: str, part: str, rows: list[Row], se
     Path(folder, "README.md").write_text("\n\n".join(filter(None, lines)) + "\n", encoding="utf-8")
 
 
-def markdown_table(rows: list[Row]) -> str:
-    lines = ["| | " + " | ".join(name.replace("_", " ") for name in METRICS) + " |", "|---|" + "---|" * len(METRICS)]
-    for row in rows:
-        cells = []
-        for name in METRICS:
-            low, high = row.bounds[name]
-            cells.append(f"{100 * row.values[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})")
-        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+def markdown_table(rows: Sequence[Row], scoring: Scoring) -> str:
+    shown = [name for name in scoring.shown if name in rows[0].values]
+    lines = ["| | " + " | ".join(name.replace("_", " ") for name in shown) + " |", "|---|" + "---|" * len(shown)]
+    lines += [f"| {row.name} | " + " | ".join(cell(scoring, name, row).strip() for name in shown) + " |" for row in rows]
     return "\n".join(lines)

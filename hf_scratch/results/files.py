@@ -1,4 +1,4 @@
-"""The files of a run: predictions, and the record of what made it."""
+"""The record of what made a run."""
 
 import datetime
 import hashlib
@@ -9,32 +9,9 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from datasets import Dataset, DatasetDict
-
-from ..data.labels import Labels
+from datasets import DatasetDict
 
 PACKAGES = ("hf-scratch", "torch", "transformers", "datasets", "evaluate", "accelerate", "scikit-learn", "tokenizers")
-
-
-def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, labels: Labels):
-    """Write predictions.parquet and .tsv: id, text, gold and predicted label by name, one probability a class.
-
-    Args:
-        folder: of the run.
-        rows: the part that was predicted.
-        probabilities: `(N, num_labels)`.
-        labels: of the task.
-    """
-    table = pd.DataFrame({name: rows[name][:] for name in ("id", "text", "text_pair") if name in rows.column_names})
-    names = labels.names
-    table["label"] = [names[label] if label >= 0 else None for label in rows["label"][:]]
-    table["prediction"] = [names[label] for label in probabilities.argmax(-1)]
-    for id_, name in enumerate(names):
-        table[f"probability_{name}"] = probabilities[:, id_]
-    table.to_parquet(Path(folder, "predictions.parquet"), index=False)
-    table.to_csv(Path(folder, "predictions.tsv"), sep="\t", index=False)
 
 
 def write_record(folder: str, **facts):

@@ -1,79 +1,163 @@
-"""Percentile bootstrap over examples (Efron and Tibshirani 1993, chapter 13), for metrics that follow from counts.
+"""Percentile bootstrap over examples (Efron and Tibshirani 1993, chapter 13), for every metric of a task.
 
-Drawing N examples with replacement is drawing counts of the different (true, predicted) pairs from a multinomial
-distribution, so ten thousand resamples cost a few matrix products and no loop over examples.
+A metric that follows from counts is resampled by drawing how often each different (gold, predicted) pair occurs: ten thousand
+resamples cost a few matrix products. One that needs each row's probability is resampled a thousand times by drawing how often
+each row occurs. Several systems are resampled together, on the same rows.
 """
+
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from . import ranks
+from .counts import OF_CLASSES, OF_COUNTS, Counts
+from .metrics import Scoring, decide
+
 RESAMPLES = 10_000
-CELLS_AT_ONCE = 4_000_000
+ROW_RESAMPLES = 1_000
+FEWEST_RESAMPLES = 100
+MOST_ROW_WORK = 1_000_000_000  # resamples times rows times labels times systems; beyond, fewer resamples are drawn
+# A row drawn twice is tied with itself, and a bin with fewer different rows strays further: their resamples lie too high.
+BIASED = ("average_precision", "mean_average_precision", "expected_calibration_error")
+AT_ONCE = 1_000_000  # numbers drawn at once
+ROWS_A_CELL = 16  # drawing a cell's count costs as much as drawing so many rows
 
 
-def intervals(gold, predicted, level: float = 0.95, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """The interval of each metric of `metrics.METRICS` on one system.
+def intervals(scoring: Scoring, gold, probabilities, level: float = 0.95, seed: int = 0, **wanted) -> dict:
+    """The interval of each metric of one system.
 
     Args:
-        gold, predicted: class ids, each `(N,)`.
+        scoring: of the task.
+        gold: as `Scoring.score` takes it, with no row unlabelled.
+        probabilities: `(N, L)`.
         level: share of the resamples inside the interval.
         seed: of the resampling.
+        wanted: `names` or `per_class` of `resample`.
 
     Returns:
         Metric name to (low, high).
     """
-    draws = resample(gold, [predicted], seed)
-    return {name: percentile(values[0], level) for name, values in draws.items()}
+    return {
+        name: percentile(values[0], level) for name, values in resample(scoring, gold, [probabilities], seed, **wanted).items()
+    }
 
 
-def differences(gold, first, second, level: float = 0.95, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """The interval of each metric's difference, first system less second, on the same resampled examples.
-
-    Args:
-        gold, first, second: class ids, each `(N,)`.
-        level: share of the resamples inside the interval.
-        seed: of the resampling.
-
-    Returns:
-        Metric name to (low, high).
-    """
-    draws = resample(gold, [first, second], seed)
+def differences(scoring: Scoring, gold, first, second, level: float = 0.95, seed: int = 0, **wanted) -> dict:
+    """The interval of each metric's difference, first system less second, on the same resampled rows; arguments as above."""
+    draws = resample(scoring, gold, [first, second], seed, **wanted)
     return {name: percentile(values[0] - values[1], level) for name, values in draws.items()}
 
 
 def percentile(values: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    """The middle `level` of the resamples, those apart in which the metric is not defined."""
+    low, high = np.quantile(values[~np.isnan(values)], [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def resample(gold, systems, seed: int) -> dict[str, np.ndarray]:
-    """The metrics of every system on every resample, each `(systems, RESAMPLES)`."""
-    cells, counts = np.unique(np.stack([gold, *systems]), axis=1, return_counts=True)  # (1 + systems, cells)
-    N = counts.sum()
-    rng = np.random.default_rng(seed)
-    at_once = max(1, CELLS_AT_ONCE // len(counts))
-    accuracy, macro_f1 = [], []
-    for start in range(0, RESAMPLES, at_once):
-        size = min(at_once, RESAMPLES - start)
-        drawn = rng.multinomial(N, counts / N, size=size).astype(np.float64)  # (size, cells)
-        accuracy.append([drawn @ (cells[0] == system) / N for system in cells[1:]])
-        macro_f1.append([macro_f1_of_counts(drawn, cells[0], system) for system in cells[1:]])
-    return {"accuracy": np.concatenate(accuracy, axis=1), "macro_f1": np.concatenate(macro_f1, axis=1)}
-
-
-def macro_f1_of_counts(drawn: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Macro F1 of each row of counts; a class that a resample lacks altogether is left out, as scikit-learn does.
+def resample(
+    scoring: Scoring,
+    gold,
+    systems: Sequence,
+    seed: int = 0,
+    names: Collection[str] | None = None,
+    per_class: bool = False,
+) -> dict[str, np.ndarray]:
+    """The metrics of every system on every resample.
 
     Args:
-        drawn: how often each cell was drawn, `(R, cells)`.
-        gold, predicted: the cells' classes, `(cells,)`.
+        scoring: of the task.
+        gold: as `Scoring.score` takes it.
+        systems: the probabilities of each, `(N, L)`.
+        seed: of the resampling.
+        names: the metrics to resample; all by default.
+        per_class: whether precision, recall and F1 of each class of the first system are resampled too, under
+            `class_<name>_<metric>`.
 
     Returns:
-        `(R,)`.
+        Metric name to `(systems, resamples)`, NaN where a resample does not define it; what these rows do not define is left
+        out.
     """
-    classes = np.union1d(gold, predicted)
-    is_gold = (gold[:, None] == classes).astype(np.float64)  # (cells, classes)
-    is_predicted = (predicted[:, None] == classes).astype(np.float64)
-    hits = drawn @ (is_gold * is_predicted)  # (R, classes)
-    total = drawn @ (is_gold + is_predicted)  # true plus predicted: F1 = 2·hits / total
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
-    return f1.sum(axis=1) / (total > 0).sum(axis=1)
+    defined = [scoring.score(gold, system) for system in systems]
+    names = [name for name in (scoring.names if names is None else names) if all(name in values for values in defined)]
+    turned = [scoring.turned(gold, system) for system in systems]
+    gold, systems = turned[0][0], [system for _, system in turned]
+    rng = np.random.default_rng(seed)
+    counted = [name for name in names if scoring.kind != "regression" and name in OF_COUNTS]
+    draws = count_draws(scoring, gold, systems, rng, counted, per_class) if counted or per_class else {}
+    rest = [name for name in names if name not in counted]
+    if rest:
+        draws |= row_draws(scoring.kind, gold, systems, rng, rest)
+    for name in set(BIASED).intersection(rest):
+        draws[name] = centred(draws[name], np.array([values[name] for values in defined]))
+    return {name: draws[name] for name in [*names, *(name for name in draws if name not in names)]}
+
+
+def count_draws(scoring, gold, systems, rng, names, per_class) -> dict[str, np.ndarray]:
+    """Metrics that follow from counts, `(systems, RESAMPLES)` each; per class of the first system only, `(1, RESAMPLES)`."""
+    decided = [decide(scoring.kind, system) for system in systems]
+    row_of, cell_of, sizes = cells_of([gold, *decided])
+    classes = scoring.classes if scoring.positive else scoring.classes[::-1]
+    portions = []
+    for drawn in drawn_cells(cell_of, sizes, rng):
+        counts = [Counts(drawn, gold[row_of], answers[row_of], systems[0].shape[1]) for answers in decided]
+        portion = {name: np.stack([OF_COUNTS[name](of_system) for of_system in counts]) for name in names}
+        for metric, function in OF_CLASSES.items() if per_class else ():
+            values = function(counts[0])
+            portion |= {f"class_{name}_{metric}": values[None, :, id_] for id_, name in enumerate(classes)}
+        portions.append(portion)
+    return {name: np.concatenate([portion[name] for portion in portions], axis=1) for name in portions[0]}
+
+
+def cells_of(answers: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows with the same gold and predicted answers are one cell.
+
+    Args:
+        answers: each ids `(N,)` or flags `(N, L)`.
+
+    Returns:
+        A row of each cell, each row's cell `(N,)`, and the cells' sizes.
+    """
+    keys = [np.packbits(answer.astype(np.uint8), axis=1) if answer.ndim == 2 else answer[:, None] for answer in answers]
+    _, row_of, cell_of, sizes = np.unique(
+        np.concatenate(keys, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    return row_of, cell_of.reshape(-1), sizes
+
+
+def drawn_cells(cell_of: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each cell is drawn, `(some resamples, cells)` at a time: cell by cell where they are few, else row by row."""
+    N, cells = len(cell_of), len(sizes)
+    few = cells * ROWS_A_CELL < N
+    at_once = max(1, AT_ONCE // (cells if few else N))
+    for start in range(0, RESAMPLES, at_once):
+        size = min(at_once, RESAMPLES - start)
+        if few:
+            yield rng.multinomial(N, sizes / N, size=size).astype(np.float64)
+        else:
+            places = cell_of[rng.integers(0, N, (size, N))] + cells * np.arange(size)[:, None]
+            yield np.bincount(places.ravel(), minlength=size * cells).reshape(size, cells).astype(np.float64)
+
+
+def row_draws(kind: str, gold, systems, rng, names) -> dict[str, np.ndarray]:
+    """Metrics that need every row, `(systems, resamples)` each."""
+    prepare = {"multi_label": ranks.of_flags, "regression": ranks.of_numbers}.get(kind, ranks.of_classes)
+    functions = [prepare(gold, decide(kind, system) if kind == "regression" else system) for system in systems]
+    portions = [[function(drawn) for function in functions] for drawn in drawn_rows(len(gold), sum(map(np.size, systems)), rng)]
+    return {
+        name: np.concatenate([np.stack([values[name] for values in portion]) for portion in portions], axis=1) for name in names
+    }
+
+
+def centred(draws: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Resamples `(systems, R)` of a share, moved so that their mean is the value that all rows give, `(systems,)`."""
+    return np.clip(draws - np.nanmean(draws, axis=1, keepdims=True) + values[:, None], 0, 1)
+
+
+def drawn_rows(N: int, work: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each row is drawn, `(N, some resamples)` at a time."""
+    resamples = min(ROW_RESAMPLES, max(FEWEST_RESAMPLES, MOST_ROW_WORK // work))
+    at_once = max(1, AT_ONCE // N)
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
+        places = rng.integers(0, N, (N, size)) * size + np.arange(size)
+        yield np.bincount(places.ravel(), minlength=N * size).reshape(N, size).astype(np.int16)

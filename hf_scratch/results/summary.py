@@ -1,12 +1,12 @@
 """One table at the end of a run, and one plain sentence."""
 
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from .baselines import Baseline
-from .intervals import differences, intervals
-from .metrics import HEADLINE, METRICS, score
+from .counts import OF_COUNTS
+from .intervals import percentile, resample
+from .metrics import Scoring
 
 FEWEST = 30  # rows; below, a bootstrap's interval is far too narrow
 
@@ -18,52 +18,107 @@ class Row:
     Args:
         name: of the system.
         values: metric name to value.
-        bounds: metric name to (low, high).
+        bounds: metric name to (low, high), where it was resampled.
+        lead: metric name to (low, high) of the first system's value less this one's, on the same resampled rows.
+        seconds: that a baseline took to fit and to predict.
     """
 
     name: str
     values: dict[str, float]
     bounds: dict[str, tuple[float, float]]
+    lead: dict[str, tuple[float, float]] = field(default_factory=dict)
+    seconds: float | None = None
 
     def flat(self, prefix: str) -> dict[str, float]:
         """`{prefix_accuracy: ..., prefix_accuracy_low: ..., prefix_accuracy_high: ...}` and so on."""
-        results = {}
+        results = {} if self.seconds is None else {f"{prefix}_seconds": round(self.seconds, 3)}
         for name, value in self.values.items():
-            low, high = self.bounds[name]
-            results |= {f"{prefix}_{name}": value, f"{prefix}_{name}_low": low, f"{prefix}_{name}_high": high}
+            results[f"{prefix}_{name}"] = value
+            if name in self.bounds:
+                results[f"{prefix}_{name}_low"], results[f"{prefix}_{name}_high"] = self.bounds[name]
         return results
 
 
-def judge(name: str, gold: np.ndarray, predicted: np.ndarray, level: float) -> Row:
-    """Score one system, with intervals."""
-    return Row(name, score(predicted, gold), intervals(gold, predicted, level))
+def judge(
+    scoring: Scoring, name: str, gold, probabilities, level: float, baselines: Sequence[Baseline] = ()
+) -> tuple[Row, ...]:
+    """Score a model with the interval of every metric, of each class too, and baselines on the same resampled rows.
+
+    A baseline's metrics have intervals where they follow from counts, or are printed: others would take as long again.
+
+    Args:
+        scoring: of the task.
+        name: of the model.
+        gold: as `Scoring.score` takes it, with no row unlabelled.
+        probabilities: the model's, `(N, L)`.
+        level: share of the resamples inside an interval.
+        baselines: on the same rows.
+    """
+    systems = [probabilities, *(baseline.probabilities for baseline in baselines)]
+    values = [scoring.score(gold, system) for system in systems]
+    together = [metric for metric in scoring.names if metric in OF_COUNTS or metric in scoring.shown]
+    draws = resample(scoring, gold, systems, names=together)
+    alone = [metric for metric in scoring.names if metric not in together]
+    has_classes = scoring.kind != "regression"
+    own = resample(scoring, gold, [probabilities], names=alone, per_class=has_classes)
+    bounds = {metric: percentile(drawn[0], level) for metric, drawn in (draws | own).items()}
+    of_classes = scoring.score_classes(gold, probabilities) if has_classes else {}
+    rows = [Row(name, values[0] | of_classes, bounds)]
+    for place, baseline in enumerate(baselines, 1):
+        bounds = {metric: percentile(drawn[place], level) for metric, drawn in draws.items()}
+        lead = {metric: percentile(drawn[0] - drawn[place], level) for metric, drawn in draws.items()}
+        rows.append(Row(baseline.name, values[place], bounds, lead, baseline.seconds))
+    return tuple(rows)
 
 
-def table(rows: list[Row], title: str) -> str:
-    """The systems one below the other; percent, each value with its interval."""
+def table(rows: Sequence[Row], title: str, scoring: Scoring) -> str:
+    """The systems one below the other, each value of the headline and its companion with its interval."""
     width = max(len(row.name) for row in rows)
-    lines = [title, " " * width + "".join(f"  {name.replace('_', ' '):<20}" for name in METRICS)]
+    timed = any(row.seconds is not None for row in rows)
+    shown = [name for name in scoring.shown if name in rows[0].values]
+    heads = "".join(f"  {name.replace('_', ' '):<20}" for name in shown)
+    lines = [title, " " * width + heads + ("  seconds" if timed else "")]
     for row in rows:
-        cells = (f"  {100 * row.values[name]:5.1f} {bracket(row.bounds[name]):<14}" for name in METRICS)
-        lines.append(f"{row.name:<{width}}" + "".join(cells))
+        cells = "".join(f"  {cell(scoring, name, row):<20}" for name in shown)
+        lines.append(f"{row.name:<{width}}" + cells + (f"  {row.seconds:7.1f}" if row.seconds is not None else ""))
     return "\n".join(line.rstrip() for line in lines)
 
 
-def bracket(bounds: tuple[float, float]) -> str:
-    low, high = (100 * bound for bound in bounds)
-    return f"[{low:.1f}, {high:.1f}]"
+def cell(scoring: Scoring, name: str, row: Row) -> str:
+    """' 77.1 [74.5, 80.0]', or of a metric that is no share '0.771 [0.745, 0.800]'."""
+    low, high = row.bounds[name]
+    if scoring.measures[name].percent:
+        return f"{100 * row.values[name]:5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{row.values[name]:5.3f} [{low:.3f}, {high:.3f}]"
 
 
-def verdict(name: str, gold: np.ndarray, predicted: np.ndarray, baselines: list[Baseline], level: float) -> str:
-    """Say plainly whether the model beats the best baseline, on the same rows."""
-    best = max(baselines, key=lambda baseline: score(baseline.predicted, gold)[HEADLINE])
-    gap = 100 * (score(predicted, gold)[HEADLINE] - score(best.predicted, gold)[HEADLINE])
-    low, high = (100 * bound for bound in differences(gold, predicted, best.predicted, level)[HEADLINE])
-    interval = f"({100 * level:g}% interval of the difference {low:+.1f} to {high:+.1f} points)"
-    rank = f"{abs(gap):.1f} points {'better' if gap > 0 else 'worse'} than" if gap else "as good as"
-    sentence = f"{name} is {rank} {best.name} in {HEADLINE}"
-    if len(gold) < FEWEST:
-        return f"{sentence}, but {len(gold)} test rows are too few to tell anything; {FEWEST} or more give an interval."
-    if low <= 0 <= high:
-        return f"{sentence}, but {len(gold):,} rows do not tell them apart {interval}."
+def verdict(scoring: Scoring, rows: Sequence[Row], count: int, level: float) -> str:
+    """Say plainly whether the model, the first row, beats the best baseline in the headline: better, worse, or not told apart.
+
+    Args:
+        scoring: of the task.
+        rows: the model's and at least one baseline's, from `judge`.
+        count: of the examples.
+        level: of the intervals.
+    """
+    headline, measure = scoring.headline, scoring.measures[scoring.headline]
+    model, *baselines = rows
+    if headline not in model.bounds:
+        return f"{headline.replace('_', ' ')} is not defined on these {count:,} rows."
+    sign = 1 if measure.greater_is_better else -1
+    best = max(baselines, key=lambda row: sign * row.values[headline])
+    gap = model.values[headline] - best.values[headline]
+    size, low, high = written(measure.percent, abs(gap), *best.lead[headline])
+    interval = f"({100 * level:g}% interval of the difference {low} to {high}{' points' if measure.percent else ''})"
+    rank = f"{size.lstrip('+')}{' points' if measure.percent else ''} {'better' if sign * gap > 0 else 'worse'} than"
+    sentence = f"{model.name} is {rank if gap else 'as good as'} {best.name} in {headline.replace('_', ' ')}"
+    if count < FEWEST:
+        return f"{sentence}, but {count} test rows are too few to tell anything; {FEWEST} or more give an interval."
+    if best.lead[headline][0] <= 0 <= best.lead[headline][1]:
+        return f"{sentence}, but {count:,} rows do not tell them apart {interval}."
     return f"{sentence} {interval}."
+
+
+def written(percent: bool, *numbers: float) -> list[str]:
+    """Differences as text, in points or as they are."""
+    return [f"{100 * number:+.1f}" if percent else f"{number:+.3f}" for number in numbers]

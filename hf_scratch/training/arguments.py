@@ -106,6 +106,9 @@ class ResultArguments:
         default=None, metadata={"help": "A recipe of hf_scratch/recipes by its name, or a YAML or JSON file of flags."}
     )
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
+    metric_name: str | None = field(
+        default=None, metadata={"help": "The metric that decides, in place of the task's own: macro_f1, roc_auc, rmse, ..."}
+    )
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
     baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
     calibrate: bool = field(

@@ -5,6 +5,7 @@ from huggingface_hub import ModelCard
 
 from hf_scratch.data.labels import Labels
 from hf_scratch.results.card import markdown_table, write_card
+from hf_scratch.results.metrics import scoring_for
 from hf_scratch.results.summary import Row
 
 ROWS = [
@@ -12,6 +13,7 @@ ROWS = [
     Row("majority class", {"accuracy": 0.5, "macro_f1": 0.333}, {"accuracy": (0.47, 0.53), "macro_f1": (0.3, 0.36)}),
 ]
 LABELS = Labels("classification", ("negative", "positive"))
+SCORING = scoring_for(LABELS)
 SENTENCE = "scratch is 27.1 points better than majority class."
 
 
@@ -21,7 +23,7 @@ def write(tmp_path):
         folder = tmp_path / "my_run"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(config or {}))
-        write_card(str(folder), "scratch", "movie_reviews", "test", ROWS, sentence, LABELS)
+        write_card(str(folder), "scratch", "movie_reviews", "test", ROWS, sentence, LABELS, SCORING)
         return ModelCard.load(folder / "README.md")
 
     return card
@@ -37,16 +39,16 @@ def test_the_hub_can_read_the_results(write):
 
 def test_a_reader_sees_the_table_the_verdict_and_the_classes(write):
     text = write().text
-    assert markdown_table(ROWS) in text and SENTENCE in text
+    assert markdown_table(ROWS, SCORING) in text and SENTENCE in text
     assert "for movie_reviews with the classes negative, positive." in text and "## Results on the test part" in text
 
 
 def test_the_table_is_markdown():
-    assert markdown_table(ROWS).splitlines() == [
+    assert markdown_table(ROWS, SCORING).splitlines() == [
         "| | accuracy | macro f1 |",
         "|---|---|---|",
-        "| scratch | 77.1 (74.5 to 80.0) | 76.0 (73.0 to 79.0) |",
-        "| majority class | 50.0 (47.0 to 53.0) | 33.3 (30.0 to 36.0) |",
+        "| scratch | 77.1 [74.5, 80.0] | 76.0 [73.0, 79.0] |",
+        "| majority class | 50.0 [47.0, 53.0] | 33.3 [30.0, 36.0] |",
     ]
 
 

@@ -5,38 +5,14 @@ import re
 import subprocess
 import sys
 
-import numpy as np
-import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_scratch.data.labels import Labels
 from hf_scratch.results import files
-from hf_scratch.results.files import PACKAGES, data_fingerprint, environment, git_revision, write_predictions, write_record
+from hf_scratch.results.files import PACKAGES, data_fingerprint, environment, git_revision, write_record
 
 TEXTS = ["plain", 'said "no",\ttwice', "two\nlines", ""]
 ROWS = Dataset.from_dict({"id": [f"test/{row}" for row in range(4)], "text": TEXTS, "label": [1, 0, -1, 1]})
-LABELS = Labels("classification", ("bad", "good"))
-PROBABILITIES = np.array([[0.1, 0.9], [0.7, 0.3], [0.25, 0.75], [0.6, 0.4]])
-
-
-def test_predictions_are_told_by_name_in_both_files(tmp_path):
-    write_predictions(tmp_path, ROWS, PROBABILITIES, LABELS)
-    table = pd.read_parquet(tmp_path / "predictions.parquet")
-    assert list(table) == ["id", "text", "label", "prediction", "probability_bad", "probability_good"]
-    assert table.id.tolist() == ROWS["id"][:] and table.text.tolist() == TEXTS
-    assert table.label.fillna("").tolist() == ["good", "bad", "", "good"]
-    assert table.prediction.tolist() == ["good", "bad", "good", "bad"]
-    assert table.filter(like="probability").to_numpy().tolist() == PROBABILITIES.tolist()
-    tsv = pd.read_csv(tmp_path / "predictions.tsv", sep="\t", keep_default_na=False)
-    pd.testing.assert_frame_equal(tsv, table.fillna(""))
-
-
-def test_predictions_of_pairs_hold_both_texts_and_need_no_labels(tmp_path):
-    rows = ROWS.add_column("text_pair", list("pqrs")).remove_columns("label").add_column("label", [-1] * 4)
-    write_predictions(tmp_path, rows, PROBABILITIES, LABELS)
-    table = pd.read_parquet(tmp_path / "predictions.parquet")
-    assert table.text_pair.tolist() == list("pqrs") and table.label.isna().all()
 
 
 def test_the_record_grows(tmp_path):

@@ -3,57 +3,78 @@ import pytest
 
 from hf_scratch.results.baselines import Baseline
 from hf_scratch.results.summary import Row, judge, table, verdict
+from tests.results.answers import drawn, scoring, sure
 
 GOLD = np.array([0, 1] * 100)
+TASK = scoring("classification", 2)
 
 
 def right_on(count):
     """Answers that are right on the first `count` of the 200 rows."""
-    return np.where(np.arange(200) < count, GOLD, 1 - GOLD)
+    return sure(np.where(np.arange(200) < count, GOLD, 1 - GOLD), 2)
 
 
 def baseline(name, count):
     return Baseline(name, name, right_on(count), 0.1)
 
 
+def sentence(ours, baselines, level=0.95, task=TASK):
+    return verdict(task, judge(task, "ours", GOLD, right_on(ours), level, baselines), 200, level)
+
+
 def test_a_row_holds_each_value_with_its_interval():
-    row = judge("ours", GOLD, right_on(150), level=0.95)
+    (row,) = judge(TASK, "ours", GOLD, right_on(150), level=0.95)
     assert row.name == "ours" and row.values["accuracy"] == 0.75
+    assert set(row.values) == set(row.bounds) > {*TASK.names, "class_c0_precision", "class_c1_f1"}
     low, high = row.bounds["accuracy"]
     assert low == pytest.approx(0.69, abs=0.01) and high == pytest.approx(0.81, abs=0.01)
-    assert judge("ours", GOLD, right_on(150), level=0.5).bounds["accuracy"][0] > low
+    assert judge(TASK, "ours", GOLD, right_on(150), level=0.5)[0].bounds["accuracy"][0] > low
+
+
+def test_a_baseline_is_judged_on_the_same_rows():
+    ours, theirs = judge(TASK, "ours", GOLD, right_on(150), 0.95, [baseline("tfidf", 140)])
+    assert (theirs.name, theirs.seconds, theirs.values["accuracy"]) == ("tfidf", 0.1, 0.7)
+    assert theirs.lead["accuracy"][0] < 0.05 < theirs.lead["accuracy"][1]
+    assert set(theirs.values) == set(TASK.names) and "accuracy" in theirs.bounds and "roc_auc" not in theirs.bounds
+    assert ours.lead == {} and ours.seconds is None
 
 
 def test_a_row_becomes_flat_keys():
-    row = Row("ours", {"accuracy": 0.7, "macro_f1": 0.6}, {"accuracy": (0.65, 0.75), "macro_f1": (0.5, 0.7)})
+    row = Row("ours", {"accuracy": 0.7, "log_loss": 0.6}, {"accuracy": (0.65, 0.75)}, seconds=1.23456)
     assert row.flat("test") == {
+        "test_seconds": 1.235,
         "test_accuracy": 0.7,
         "test_accuracy_low": 0.65,
         "test_accuracy_high": 0.75,
-        "test_macro_f1": 0.6,
-        "test_macro_f1_low": 0.5,
-        "test_macro_f1_high": 0.7,
+        "test_log_loss": 0.6,
     }
 
 
 def test_the_table_is_in_percent_and_in_columns():
     rows = [
         Row("ours", {"accuracy": 0.7712, "macro_f1": 1.0}, {"accuracy": (0.745, 0.8), "macro_f1": (1, 1)}),
-        Row("majority class", {"accuracy": 0.5, "macro_f1": 0.083}, {"accuracy": (0.4, 0.6), "macro_f1": (0.05, 0.12)}),
+        Row(
+            "majority class", {"accuracy": 0.5, "macro_f1": 0.083}, {"accuracy": (0.4, 0.6), "macro_f1": (0.05, 0.12)}, {}, 2.5
+        ),
     ]
-    assert table(rows, "reviews, test part").splitlines() == [
+    assert table(rows, "reviews, test part", TASK).splitlines() == [
         "reviews, test part",
-        "                accuracy              macro f1",
+        "                accuracy              macro f1              seconds",
         "ours             77.1 [74.5, 80.0]    100.0 [100.0, 100.0]",
-        "majority class   50.0 [40.0, 60.0]      8.3 [5.0, 12.0]",
+        "majority class   50.0 [40.0, 60.0]      8.3 [5.0, 12.0]         2.5",
     ]
+
+
+def test_errors_are_no_percents():
+    row = Row("ours", {"rmse": 1.25, "pearson": 0.5}, {"rmse": (1.0, 1.5), "pearson": (0.4, 0.61)})
+    assert table([row], "t", scoring("regression")).splitlines()[2] == "ours  1.250 [1.000, 1.500]   50.0 [40.0, 61.0]"
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "sentence"),
+    ("ours", "theirs", "expected"),
     [
-        (180, 150, "ours is 15.0 points better than tfidf in accuracy (95% interval of the difference +10.0 to +20.0 points)."),
-        (150, 180, "ours is 15.0 points worse than tfidf in accuracy (95% interval of the difference -20.0 to -10.0 points)."),
+        (180, 150, "ours is 15.0 points better than tfidf in accuracy (95% interval of the difference +10.5 to +20.0 points)."),
+        (150, 180, "ours is 15.0 points worse than tfidf in accuracy (95% interval of the difference -20.0 to -10.5 points)."),
         (
             151,
             150,
@@ -68,13 +89,36 @@ def test_the_table_is_in_percent_and_in_columns():
         ),
     ],
 )
-def test_the_verdict_is_plain(ours, theirs, sentence):
-    assert verdict("ours", GOLD, right_on(ours), [baseline("majority", 100), baseline("tfidf", theirs)], level=0.95) == sentence
+def test_the_verdict_is_plain(ours, theirs, expected):
+    assert sentence(ours, [baseline("majority", 100), baseline("tfidf", theirs)]) == expected
 
 
 def test_the_best_baseline_is_what_counts():
-    assert "than majority in" in verdict("ours", GOLD, right_on(180), [baseline("majority", 120), baseline("tfidf", 90)], 0.95)
+    assert "than majority in" in sentence(180, [baseline("majority", 120), baseline("tfidf", 90)])
 
 
 def test_a_level_between_the_percents_is_not_rounded():
-    assert "(99.5% interval" in verdict("ours", GOLD, right_on(180), [baseline("tfidf", 90)], 0.995)
+    assert "(99.5% interval" in sentence(180, [baseline("tfidf", 90)], level=0.995)
+
+
+def test_of_a_loss_less_is_better():
+    found = sentence(
+        180, [baseline("majority", 100), baseline("tfidf", 150)], task=scoring("classification", 2, None, "log_loss")
+    )
+    assert found.startswith("ours is 0.330 better than tfidf in log loss (95% interval of the difference -0.")
+    gold, predicted = drawn("regression", 211)
+    mean = Baseline("mean", "mean", np.zeros((211, 1)), 0.1)
+    rows = judge(scoring("regression"), "ours", gold, 3 * predicted, 0.95, [mean])
+    assert "worse than mean in rmse (95% interval of the difference +" in verdict(scoring("regression"), rows, 211, 0.95)
+
+
+def test_few_rows_tell_nothing():
+    rows = judge(TASK, "ours", GOLD, right_on(200), 0.95, [baseline("tfidf", 0)])
+    assert "but 29 test rows are too few to tell anything" in verdict(TASK, rows, 29, 0.95)
+
+
+def test_a_headline_that_these_rows_do_not_define_has_no_verdict():
+    task = scoring("classification", 2, None, "roc_auc")
+    rows = judge(task, "ours", np.zeros(50, dtype=int), right_on(50)[:50], 0.95, [])
+    assert verdict(task, rows, 50, 0.95) == "roc auc is not defined on these 50 rows."
+    assert "accuracy" in table(rows, "t", task) and "roc" not in table(rows, "t", task)
