@@ -52,8 +52,8 @@ class ScratchEmbeddings(nn.Module):
         self.norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids, token_type_ids, position_ids, inputs_embeds):
-        """`(B, T)` ids, or vectors `(B, T, D)` in place of word ids -> `(B, T, D)`.
+    def forward(self, input_ids, token_type_ids, position_ids, inputs_embeds, below=None):
+        """`(B, T)` ids, or vectors `(B, T, D)` in place of word ids -> `(B, T, D)`; no position reaches `below`, if given.
 
         Raises:
             ValueError: if learned positions end before the sequence does.
@@ -68,7 +68,7 @@ class ScratchEmbeddings(nn.Module):
         if self.position_embedding_type == "learned":
             x = x + self.learned_positions(x.shape[1], position_ids)
         elif self.position_embedding_type == "sinusoidal":
-            x = self.positional_encoding(x, position_ids)
+            x = self.positional_encoding(x, position_ids, below)
         return self.dropout(self.norm(x))
 
     def learned_positions(self, T, position_ids):
@@ -251,7 +251,8 @@ class ScratchModel(ScratchPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)  # (B, T, D)
+        # Texts packed into one row (`cu_seq_lens_q`) are no longer than `max_length_q`.
+        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, kwargs.get("max_length_q"))  # (B, T, D)
         mask = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=attention_mask)
         rotary = None
         if self.config.position_embedding_type == "rope":

@@ -46,11 +46,14 @@ class PositionalEncoding(nn.Module):
         if not self.table.is_meta:
             init.copy_(self.table, sinusoids(torch.arange(self.max_len, device=self.table.device), self.dim))
 
-    def forward(self, x: torch.Tensor, position_ids: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, position_ids: torch.Tensor | None = None, below: int | None = None
+    ) -> torch.Tensor:
         """
         Args:
             x: `(B, T, D)`.
             position_ids: `(B, T)` or `(1, T)`; 0 ... T-1 by default.
+            below: what no position reaches, if it is known: the table is read where it is long enough.
 
         Returns:
             `(B, T, D)`.
@@ -62,6 +65,8 @@ class PositionalEncoding(nn.Module):
         _, T, D = x.shape
         if position_ids is None and T <= self.max_len:
             return x + self.table[:T].to(x.dtype)
+        if position_ids is not None and below is not None and below <= self.max_len:
+            return x + self.table[position_ids].to(x.dtype)
         if position_ids is None:
             position_ids = torch.arange(T, device=x.device)
         return x + sinusoids(position_ids, D).to(x.dtype)
