@@ -62,6 +62,9 @@ def run(args: RunArguments):
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
+        files.write_record(output_dir, execution=trainer.execution)
+    for choice in trainer.execution.values():
+        say(f"  {choice}")
     if first is not None:
         intermediate.train_first(trainer, first, args.intermediate)
     train(args, trainer, parts, labels, resume, say)
@@ -137,6 +140,7 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, sc
             processing_class=tokenizer,
             compute_metrics=scoring.compute_metrics,
             regularization=args.regularization,
+            speed=args.speed,
             collapse=CollapseStop(labels.num_labels, args.results.collapse_stop),
         )
     except (ImportError, ValueError, RuntimeError) as error:

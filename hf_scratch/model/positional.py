@@ -46,9 +46,7 @@ class PositionalEncoding(nn.Module):
         if not self.table.is_meta:
             init.copy_(self.table, sinusoids(torch.arange(self.max_len, device=self.table.device), self.dim))
 
-    def forward(
-        self, x: torch.Tensor, position_ids: torch.Tensor | None = None, below: int | None = None
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, position_ids: torch.Tensor | None = None, below: int | None = None) -> torch.Tensor:
         """
         Args:
             x: `(B, T, D)`.

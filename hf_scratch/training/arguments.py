@@ -99,6 +99,26 @@ class IntermediateArguments:
 
 
 @dataclass
+class SpeedArguments:
+    """What makes a run faster and leaves its numbers as they are."""
+
+    padding_free: Literal["auto", "always", "never"] = field(
+        default="auto", metadata={"help": "Compute real tokens only; auto: for every encoder for which it is proven equal."}
+    )
+    max_tokens_per_batch: int | None = field(
+        default=None,
+        metadata={
+            "help": "Fill training batches with rows up to so many real tokens, over all processes, in place of "
+            "per_device_train_batch_size."
+        },
+    )
+
+    def __post_init__(self):
+        if self.max_tokens_per_batch is not None and self.max_tokens_per_batch < 1:
+            raise ValueError(f"--max_tokens_per_batch is {self.max_tokens_per_batch}, but it must be at least 1; try 4096")
+
+
+@dataclass
 class ResultArguments:
     """What a run reports, and where it puts its files."""
 
@@ -133,6 +153,7 @@ class RunArguments:
     results: ResultArguments
     regularization: RegularizationArguments
     intermediate: IntermediateArguments
+    speed: SpeedArguments
     training: TrainingArguments
     command: list[str]
     given: set[str]
@@ -157,7 +178,8 @@ class RunArguments:
 
     def record(self) -> dict:
         """What run.json holds of them: all that is needed to run it again, and no token."""
-        groups = {name: getattr(self, name) for name in ("model", "data", "results", "regularization", "intermediate")}
+        names = ("model", "data", "results", "regularization", "intermediate", "speed")
+        groups = {name: getattr(self, name) for name in names}
         arguments = {name: dataclasses.asdict(group) for name, group in groups.items()}
         arguments["model"]["token"] = None
         arguments["training"] = self.training.to_sanitized_dict()  # hides its tokens
@@ -180,7 +202,10 @@ class Parser(HfArgumentParser):
 
     def __init__(self):
         super().__init__(
-            (ModelArguments, DataArguments, ResultArguments, RegularizationArguments, IntermediateArguments, TrainingArguments),
+            (
+                *(ModelArguments, DataArguments, ResultArguments, RegularizationArguments, IntermediateArguments),
+                *(SpeedArguments, TrainingArguments),
+            ),
             prog="python run_glue_style.py",
             allow_abbrev=False,
             description="Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
@@ -226,14 +251,15 @@ def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArgume
         recipe = "quickstart"
     values = recipe_values(recipe, given) if recipe else {}
     parser.given([f"--{name}" for name in values])
-    model, data, results, regularization, intermediate, training, extra = parse(parser, [*as_flags(values), *argv])
+    *groups, training, extra = parse(parser, [*as_flags(values), *argv])
+    model, data, results = groups[:3]
     if extra:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
     check_training(training, metrics)
     settle_training(training, given | set(values))
-    return RunArguments(model, data, results, regularization, intermediate, training, [sys.argv[0], *argv], given | set(values))
+    return RunArguments(*groups, training, [sys.argv[0], *argv], given | set(values))
 
 
 def parse(parser: Parser, argv: list[str]):

@@ -25,7 +25,13 @@ class NumberedRows(Dataset):
         return len(self.rows)
 
     def __getitem__(self, position: int) -> dict:
-        return {**self.rows[position if position >= 0 else ~position], "row": max(position, FILLER)}
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: list[int]) -> list[dict]:
+        """A whole batch at once, which data sets on disk answer many times faster than row by row."""
+        places = [position if position >= 0 else ~position for position in positions]
+        rows = self.rows.__getitems__(places) if hasattr(self.rows, "__getitems__") else [self.rows[p] for p in places]
+        return [{**row, "row": max(position, FILLER)} for row, position in zip(rows, positions, strict=True)]
 
 
 class SeededByEpoch(Sampler):

@@ -120,7 +120,7 @@ def padding_free_attention(
 
 
 def flash_attention(query, key, value, cu_seq_lens, max_length, scaling, dropout, window):
-    """One kernel for all texts of any length (Dao 2023, FlashAttention-2). `varlen_attn` offers no dropout, its operator does."""
+    """One kernel for texts of any length (Dao 2023, FlashAttention-2). `varlen_attn` offers no dropout, its operator does."""
     query, key, value = (x.transpose(1, 2).squeeze(0) for x in (query, key, value))  # (1, H, N, K) -> (N, H, K)
     if dropout:
         out = torch.ops.aten._flash_attention_forward(
@@ -197,7 +197,7 @@ class PaddingFree:
         """The encoder's forward.
 
         Args:
-            num_tokens: as for `pack`; `count_tokens` gives it.
+            num_tokens: as for `pack`; `CountTokens` gives it.
 
         Raises:
             ValueError: if attention weights are asked for, or the mask is not `(B, T)`.
@@ -250,43 +250,49 @@ def without_pooler(encoder: nn.Module) -> nn.Module:
     return body
 
 
-def count_tokens(collator):
-    """The collator, with the number of real tokens added to its batches: counted here, no device is waited for later."""
+class CountTokens:
+    """A collator that adds the number of real tokens to its batches: counted here, no device is waited for later."""
 
-    def collate(rows):
-        batch = collator(rows)
-        return {**batch, "num_tokens": int(batch["attention_mask"].sum())}
+    def __init__(self, collator):
+        self.collator = collator
 
-    return collate
+    def __call__(self, rows) -> dict:
+        batch = dict(self.collator(rows))
+        if "attention_mask" in batch:
+            batch["num_tokens"] = int(batch["attention_mask"].sum())
+        return batch
 
 
-def choose_padding_free(wanted: str, model: PreTrainedModel, args) -> tuple[PaddingFree | None, str]:
+def choose_padding_free(wanted: str, model, args, hides_tokens: bool = False) -> tuple[PaddingFree | None, str]:
     """What --padding_free auto, always or never comes to, and the line that says so.
 
     Args:
         wanted: "auto", "always" or "never".
         model: to train.
         args: the `TrainingArguments`.
+        hides_tokens: whether training hides tokens inside texts.
 
     Raises:
         UserError: if it always should, but cannot.
     """
     if wanted == "never":
         return None, "padding is computed, as --padding_free never asks"
-    if reason := why_padded(model, args):
+    if reason := why_padded(model, args, hides_tokens):
         if wanted == "always":
             raise UserError(f"--padding_free always is not possible: {reason}; leave it away, and padding is computed")
         return None, f"padding is computed: {reason}"
     return PaddingFree(model), "padding-free: only real tokens are computed"
 
 
-def why_padded(model: PreTrainedModel, args) -> str | None:
+def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str | None:
     """Why this model on this machine is not run padding-free; None if it is."""
     config, device = model.base_model.config, args.device.type
     if config.model_type not in PROVEN:
         return f"{config.model_type} is not among {', '.join(PROVEN)}, for which results were proven equal"
     if getattr(config, "is_decoder", False):
         return "the model is a decoder, and sees no token to its right"
+    if hides_tokens and getattr(config, "layer_types", None):
+        return f"--token_dropout hides tokens, and would bring others into {config.model_type}'s sliding windows"
     if args.n_gpu > 1:
         return f"one process drives {args.n_gpu} GPUs and would cut batches apart; start one process a GPU with torchrun"
     if device == "cuda":

@@ -1,5 +1,6 @@
 """The Hugging Face Trainer, with what it leaves open for classifiers settled."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -8,9 +9,11 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_worker
 
-from .arguments import RegularizationArguments
+from .arguments import RegularizationArguments, SpeedArguments
 from .collapse import CollapseStop
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
+from .padding_free import CountTokens, choose_padding_free
+from .token_batches import TokenBatches, row_lengths
 
 
 class ClassificationTrainer(Trainer):
@@ -22,19 +25,30 @@ class ClassificationTrainer(Trainer):
 
     Args:
         regularization: off by default; `processing_class` must be a tokenizer to drop tokens.
+        speed: padding-free wherever that is proven, and batches of a number of rows, by default.
         collapse: looks at every training batch.
+
+    Attributes:
+        execution: what was chosen for speed, a sentence each.
     """
 
     def __init__(
         self,
         *args,
         regularization: RegularizationArguments | None = None,
+        speed: SpeedArguments | None = None,
         collapse: CollapseStop | None = None,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False
         self.regularization = regularization or RegularizationArguments()
+        self.speed = speed or SpeedArguments()
+        hides_tokens = self.regularization.token_dropout > 0
+        self.padding_free, padding = choose_padding_free(self.speed.padding_free, self.model, self.args, hides_tokens)
+        self.execution = {"padding": padding}
+        if self.padding_free:
+            self.data_collator = CountTokens(self.data_collator)
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
@@ -60,8 +74,18 @@ class ClassificationTrainer(Trainer):
         if is_training and args.train_sampling_strategy == "batch_rebalance":  # shares the rows out itself
             return super()._get_dataloader(dataset, description, batch_size, sampler_fn, is_training, dataloader_key)
         rows = self._remove_unused_columns(dataset, description=description)
-        share = {"batch_size": batch_size, "rank": args.process_index, "world_size": args.world_size}
-        batches = SharedBatches(sampler_fn(rows), len(rows), **share) if is_training else BatchesInTurn(len(rows), **share)
+        share = {"rank": args.process_index, "world_size": args.world_size}
+        if is_training and self.speed.max_tokens_per_batch:
+            batches = TokenBatches(
+                *(row_lengths(rows.rows), self.speed.max_tokens_per_batch),
+                seed=args.seed if args.data_seed is None else args.data_seed,
+                grouped=self.padding_free is None,
+                **share,
+            )
+        elif is_training:
+            batches = SharedBatches(sampler_fn(rows), len(rows), batch_size, **share)
+        else:
+            batches = BatchesInTurn(len(rows), batch_size, **share)
         loader = DataLoader(
             rows,
             batch_sampler=batches,
@@ -73,7 +97,13 @@ class ClassificationTrainer(Trainer):
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
         # The batches are shared out already: to accelerate each process is the only one.
-        return prepare_data_loader(loader, args.device, num_processes=1, process_index=0, put_on_device=True)
+        return prepare_data_loader(
+            *(loader, args.device),
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=args.dataloader_pin_memory,
+        )
 
     def _prepare_inputs(self, inputs):
         """Trainer's inputs, without the positions of the rows, which no model takes."""
@@ -88,6 +118,11 @@ class ClassificationTrainer(Trainer):
         count = sum((batch["row"] != FILLER).sum() for batch in batch_samples)
         return self.accelerator.reduce(count.to(device))
 
+    def train(self, *args, **kwargs):
+        """Trainer's, padding-free if that was chosen; the model that it leaves is the plain one."""
+        with self.padding_free or nullcontext():
+            return super().train(*args, **kwargs)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Trainer's loss; in training with R-Drop, of two passes, and their divergence added.
 
@@ -98,7 +133,7 @@ class ClassificationTrainer(Trainer):
             return super().compute_loss(model, inputs, return_outputs)
         weight = self.regularization.r_drop
         if weight:
-            inputs = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
+            inputs = {name: torch.cat([x, x]) if torch.is_tensor(x) else 2 * x for name, x in inputs.items()}
         if self.regularization.token_dropout:
             inputs = drop_tokens(inputs, self.regularization.token_dropout, self.processing_class.all_special_ids)
         labels = inputs.get("labels")  # label smoothing takes them out
@@ -123,7 +158,8 @@ class ClassificationTrainer(Trainer):
         """Trainer's loop over the batches of this process; then loss and metrics of all rows, each counted once."""
         self.answers = Answers()
         try:
-            super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+            with self.padding_free or nullcontext():
+                super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
             loss, logits, labels = self.answers.gather(len(dataloader.dataset))
         finally:
             self.answers = None
@@ -148,7 +184,8 @@ def drop_tokens(inputs: dict[str, torch.Tensor], probability: float, special_ids
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     hidden = torch.rand(ids.shape, device=ids.device) < probability
     hidden &= ~torch.isin(ids, torch.tensor(special_ids, device=ids.device))
-    return {**inputs, "attention_mask": mask.masked_fill(hidden, 0)}
+    kept = {name: x for name, x in inputs.items() if name != "num_tokens"}  # to be counted anew
+    return kept | {"attention_mask": mask.masked_fill(hidden, 0)}
 
 
 def symmetric_divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from transformers import (
 from hf_scratch import ScratchConfig
 from hf_scratch.errors import UserError
 from hf_scratch.training import padding_free
-from hf_scratch.training.padding_free import PaddingFree, choose_padding_free, count_tokens, pack
+from hf_scratch.training.padding_free import CountTokens, PaddingFree, choose_padding_free, pack
 
 SIZES = {
     "vocab_size": 43,
@@ -290,9 +290,10 @@ def test_what_is_chosen_is_said(tmp_path):
     with pytest.raises(UserError, match="--padding_free always is not possible: electra is not among"):
         choose_padding_free("always", other, args)
     decoder = transformers.BertForSequenceClassification(BertConfig(**SIZES, is_decoder=True))
+    assert "sliding windows" in choose_padding_free("auto", build("modernbert"), args, hides_tokens=True)[1]
     assert "the model is a decoder" in choose_padding_free("auto", decoder, args)[1]
 
 
 def test_the_collator_counts_real_tokens():
-    collate = count_tokens(lambda rows: batch(rows))
+    collate = CountTokens(batch)
     assert collate(LENGTHS)["num_tokens"] == sum(LENGTHS)

@@ -1,11 +1,17 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from datasets import Dataset
 from scipy.special import rel_entr
-from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
-from hf_scratch.training.arguments import RegularizationArguments
+from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.training.arguments import RegularizationArguments, SpeedArguments
 from hf_scratch.training.trainer import ClassificationTrainer, drop_tokens, symmetric_divergence
 
 SIZES = {
@@ -112,3 +118,83 @@ def test_r_drop_with_dropout_adds_to_the_loss(tmp_path):
 def test_refused_regularization(values, message):
     with pytest.raises(ValueError, match=message):
         RegularizationArguments(**values)
+
+
+def lengths_rows(count=41):
+    """Rows of 2 to 13 tokens."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(2, 14, (count,), generator=generator).tolist()
+    ids = [torch.randint(4, 31, (length,), generator=generator).tolist() for length in lengths]
+    rows = {"input_ids": ids, "attention_mask": [[1] * length for length in lengths], "labels": [n % 2 for n in lengths]}
+    return Dataset.from_dict(rows), sum(lengths)
+
+
+def budget_run(folder, max_tokens, model_class=ScratchForSequenceClassification, speed=None, **fields):
+    """Train a model in double precision on rows of several lengths; the trainer."""
+    torch.manual_seed(0)
+    config_class = {model: config for config, model in MODELS}[model_class]
+    model = model_class(config_class(**SIZES)).double()
+    rows, _ = lengths_rows()
+    given = {"optim": "sgd", "learning_rate": 1e-2, "max_grad_norm": 0.0, "logging_steps": 1, "save_strategy": "no"}
+    args = TrainingArguments(
+        str(folder), use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False, seed=7, **given | fields
+    )
+    speed = SpeedArguments(max_tokens_per_batch=max_tokens, **speed or {})
+    collator = DataCollatorWithPadding(train_wordpiece(["a"], 100, 13))
+    trainer = ClassificationTrainer(model, args, collator, rows, speed=speed)
+    trainer.train(resume_from_checkpoint=fields.get("resume_from_checkpoint"))
+    return trainer
+
+
+def weights_of(trainer):
+    return {name: weight.detach() for name, weight in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize("model_class", [model for _, model in MODELS])
+@pytest.mark.parametrize("padding_free", ["auto", "never"])
+def test_unequal_batches_weigh_by_their_rows(model_class, padding_free, tmp_path):
+    """Two batches of different numbers of rows, accumulated, are one batch of all rows."""
+    tokens = lengths_rows()[1]
+    speed = {"padding_free": padding_free}
+    whole = budget_run(tmp_path, tokens, model_class, speed, max_steps=1)
+    parts = budget_run(tmp_path, tokens // 2 + 13, model_class, speed, max_steps=1, gradient_accumulation_steps=2)
+    assert len(whole.get_train_dataloader()) == 1 and len(parts.get_train_dataloader()) == 2
+    assert parts.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=1e-6)
+    for name, weight in weights_of(whole).items():
+        torch.testing.assert_close(weights_of(parts)[name], weight, rtol=0, atol=1e-8)
+
+
+def test_steps_are_counted_and_a_run_resumed_within_an_epoch_is_the_same(tmp_path):
+    common = {"num_train_epochs": 3, "lr_scheduler_type": "linear", "max_tokens": 67}
+    unbroken = budget_run(tmp_path / "a", **common, save_strategy="steps", save_steps=7)
+    batches = len(unbroken.get_train_dataloader())
+    assert batches > 3 and unbroken.state.global_step == 3 * batches and unbroken.state.epoch == 3
+    assert unbroken.state.log_history[-2]["learning_rate"] == pytest.approx(1e-2 / (3 * batches))  # of the last step
+    assert 7 % batches
+    resumed = budget_run(tmp_path / "b", **common, resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-7"))
+    for name, weight in weights_of(unbroken).items():
+        assert torch.equal(weights_of(resumed)[name], weight), name
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    """Each sees its share of the same batches, and the loss is the mean over the rows of both."""
+    alone = budget_run(tmp_path / "one", 67, num_train_epochs=2)
+    script = tmp_path / "ranks.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from tests.training.test_trainer import budget_run, weights_of\n"
+        f"trainer = budget_run({str(tmp_path / 'two')!r}, 67, num_train_epochs=2, ddp_backend='gloo')\n"
+        "assert trainer.args.world_size == 2\n"
+        "if trainer.args.process_index == 0:\n"
+        f"    torch.save([weights_of(trainer), trainer.state.log_history], {str(tmp_path / 'two.pt')!r})\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights, history = torch.load(tmp_path / "two.pt")
+    losses = [[entry["loss"] for entry in log[:-1]] for log in (history, alone.state.log_history)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for name, weight in weights_of(alone).items():
+        torch.testing.assert_close(weights[name], weight, rtol=0, atol=1e-8)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from hf_scratch.errors import UserError
+from hf_scratch.training.token_batches import TokenBatches, row_lengths, share
+
+
+def lengths_of(count, seed=0, longest=97):
+    draws = np.random.default_rng(seed).lognormal(3.0, 0.75, count)
+    return np.clip(draws.astype(int), 3, longest)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("count", "max_tokens"), [(1009, 997), (1009, 97), (211, 331), (13, 5000), (1, 97), (53, 101)])
+def test_every_row_once_an_epoch_within_the_budget(count, max_tokens, grouped):
+    lengths = lengths_of(count)
+    sampler = TokenBatches(lengths, max_tokens, seed=3, grouped=grouped)
+    seen = []
+    for epoch in (0, 1, 4):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert sorted(row for batch in batches for row in batch) == list(range(count))
+        assert max(lengths[batch].sum() for batch in batches) <= max_tokens
+        seen.append(batches)
+    sampler.set_epoch(0)
+    assert list(sampler) == seen[0]
+    assert grouped or len(sampler) <= 1.1 * lengths.sum() / max_tokens + 1
+    if count > 53:
+        assert len({frozenset(map(frozenset, batches)) for batches in seen}) == 3  # other companions in each epoch
+
+
+def test_mixed_batches_waste_little_and_hold_all_lengths():
+    lengths = lengths_of(5003)
+    batches = TokenBatches(lengths, 4096).batches(0)
+    assert len(batches) <= 1.03 * lengths.sum() / 4096 + 1
+    assert max(map(len, batches)) - min(map(len, batches)) <= 1
+    means = [lengths[batch].mean() for batch in batches]
+    assert np.std(means) < 0.02 * lengths.mean()
+
+
+def test_grouped_batches_are_of_one_length():
+    lengths = lengths_of(5003)
+    batches = TokenBatches(lengths, 4096, grouped=True).batches(0)
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.05 * lengths.sum()
+    assert np.corrcoef(np.arange(len(batches)), [lengths[batch].mean() for batch in batches])[0, 1] < 0.5  # in no order
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_the_same_batches_by_their_tokens(world_size):
+    lengths = lengths_of(1009)
+    alone = list(TokenBatches(lengths, 997, seed=3))
+    ranks = [list(TokenBatches(lengths, 997, 3, rank, world_size)) for rank in range(world_size)]
+    for whole, *parts in zip(alone, *ranks, strict=True):
+        assert sorted(whole) == sorted(row for part in parts for row in part)
+        assert all(parts)
+        tokens = [lengths[part].sum() for part in parts]
+        assert max(tokens) - min(tokens) <= lengths[whole].max()
+
+
+def test_shares_go_there_and_back():
+    assert [share(np.arange(7), rank, 3).tolist() for rank in range(3)] == [[0, 5, 6], [1, 4], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "world_size", "message"),
+    [(96, 1, "is 96, but the longest training row has 97 tokens; give at least"), (97, 2, "but 2 processes share each")],
+)
+def test_what_does_not_fit_is_refused(max_tokens, world_size, message):
+    with pytest.raises(UserError, match=message):
+        TokenBatches(lengths_of(1009), max_tokens, world_size=world_size)
+
+
+def test_lengths_are_those_of_the_rows_even_when_selected():
+    rows = Dataset.from_dict({"input_ids": [[1] * length for length in (5, 2, 7, 3)]})
+    assert row_lengths(rows).tolist() == [5, 2, 7, 3]
+    assert row_lengths(rows.select([2, 0])).tolist() == [7, 5]
+    assert row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}]).tolist() == [2, 1]
