@@ -46,9 +46,12 @@ def run(argv: list[str]) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        module.add_arguments(verb)
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(verb)
     if argv and not argv[0].startswith("-") and argv[0] not in verbs:
         raise UserError(f"there is no verb {argv[0]!r}.{closest(argv[0], verbs)} The verbs are {', '.join(sorted(verbs))}")
+    if argv and hasattr(verbs.get(argv[0]), "parse"):  # takes every flag of Trainer's, by a parser of its own
+        return verbs[argv[0]].run(verbs[argv[0]].parse(argv[1:]))
     args, args.run_flags = parser.parse_known_args(argv)
     if args.verb is None:
         parser.print_help()

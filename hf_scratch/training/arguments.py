@@ -197,22 +197,26 @@ def hide_token(command: list[str]) -> list[str]:
     return hidden
 
 
+RUN_GROUPS = (
+    *(ModelArguments, DataArguments, ResultArguments, RegularizationArguments, IntermediateArguments),
+    *(SpeedArguments, TrainingArguments),
+)
+
+
 class Parser(HfArgumentParser):
     """Flags only in full, and complaints that say what to do."""
 
-    def __init__(self):
+    def __init__(self, groups=None, prog="python run_glue_style.py", description=None):
         super().__init__(
-            (
-                *(ModelArguments, DataArguments, ResultArguments, RegularizationArguments, IntermediateArguments),
-                *(SpeedArguments, TrainingArguments),
-            ),
-            prog="python run_glue_style.py",
+            groups or RUN_GROUPS,
+            prog=prog,
             allow_abbrev=False,
-            description="Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
+            description=description
+            or "Fine-tune an encoder, from random or pre-trained weights, and report a number that can be trusted.",
         )
 
     def error(self, message):
-        raise UserError(f"{message}; `python run_glue_style.py --help` lists every flag")
+        raise UserError(f"{message}; `{self.prog} --help` lists every flag")
 
     def given(self, argv: list[str]) -> set[str]:
         """The names of the arguments that `argv` sets.
@@ -269,7 +273,7 @@ def parse(parser: Parser, argv: list[str]):
     except UserError:
         raise
     except (ValueError, TypeError) as error:
-        raise UserError(f"{' '.join(str(error).split())}; mend the flag, or see `python run_glue_style.py --help`") from error
+        raise UserError(f"{' '.join(str(error).split())}; mend the flag, or see `{parser.prog} --help`") from error
 
 
 def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
@@ -278,7 +282,7 @@ def flag_value(parser: Parser, argv: list[str], name: str) -> str | None:
     return getattr(known, name)
 
 
-def recipe_values(recipe: str, given: set[str]) -> dict:
+def recipe_values(recipe: str, given: set[str], folder: Path = RECIPES) -> dict:
     """Read a recipe: flat flags, or the groups model, data, training, and from_scratch or from_pretrained.
 
     What the user replaces is dropped: the group model with --model_name_or_path or --model_type; what says where the rows are
@@ -287,13 +291,14 @@ def recipe_values(recipe: str, given: set[str]) -> dict:
     Args:
         recipe: name or file.
         given: the flags of the command line.
+        folder: that holds the recipes with names.
 
     Raises:
         UserError: if there is no such recipe, or it is no table of flags.
     """
-    path = Path(recipe) if Path(recipe).suffix else RECIPES / f"{recipe}.yaml"
+    path = Path(recipe) if Path(recipe).suffix else folder / f"{recipe}.yaml"
     if not path.is_file():
-        names = sorted(file.stem for file in RECIPES.glob("*.yaml"))
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
         raise UserError(
             f"there is no recipe {recipe!r}; a recipe is a file, or one of {', '.join(names)}.{closest(recipe, names)}"
         )

@@ -1,0 +1,156 @@
+"""Pre-train an encoder on running text, as BERT was: masked tokens and next sentences.
+
+Takes every flag of Trainer's and those that `hf-scratch pretrain --help` lists. Example:
+
+    hf-scratch pretrain --task_name imdb_reviews --budget 10m --output_dir runs/pretrained
+    python run_glue_style.py --recipe quickstart --model_name_or_path runs/pretrained
+    accelerate launch -m hf_scratch pretrain --train_file wiki.parquet books.txt --objective mlm
+"""
+
+import sys
+import time
+
+
+def parse(argv: list[str]):
+    """All flags, settled."""
+    from ..training.pretrain_arguments import parse_pretrain_arguments
+
+    return parse_pretrain_arguments(argv)
+
+
+def run(args) -> int:
+    """Text, tokens, model, training, results, sharing: one after the other."""
+    from accelerate.utils import broadcast_object_list
+    from transformers import set_seed
+    from transformers.utils import logging
+
+    from ..results import files
+    from ..training import folder
+
+    started = time.perf_counter()
+    logging.set_verbosity(args.training.get_process_log_level())
+    main_process = args.training.process_index == 0
+    say = print if main_process else lambda *_: None
+    (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
+    args.training.output_dir = output_dir
+    resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
+    if main_process:
+        folder.check_folder(output_dir, resume, args.pretrain.overwrite_output_dir, args.inputs())
+
+    documents, held_out = read_documents(args, say)
+    tokenizer, train, held_out = to_rows(args, documents, held_out, say)
+    set_seed(args.training.seed)
+    trainer = make_trainer(args, tokenizer, train, held_out, say)
+    if main_process:
+        folder.open_folder(output_dir, args.pretrain.overwrite_output_dir and not resume)
+        files.write_record(output_dir, **args.record(), **files.environment())
+    learn(args, trainer, train, resume, say)
+    results = evaluate(trainer, held_out, say)
+    if trainer.is_world_process_zero():
+        share(args, trainer, tokenizer, results)
+        files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
+    say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+def read_documents(args, say):
+    """Documents to learn from, and held-out ones; each text once."""
+    import datasets
+
+    from ..data import documents
+    from ..training.pretraining_text import task_documents
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    flags = args.pretrain
+    with args.training.main_process_first(desc="read the documents"):
+        if flags.train_file:
+            found = documents.read_files(flags.train_file, flags.text_column_name)
+        elif flags.dataset_name:
+            found = documents.read_data_set(flags.dataset_name, flags.dataset_config_name, flags.text_column_name)
+        else:
+            found = task_documents(flags.task_name, flags.split_seed)
+        train = documents.drop_repeated(found)
+        if flags.validation_file:
+            held_out = documents.read_files(flags.validation_file, flags.text_column_name)
+        else:
+            most = flags.max_validation_documents
+            train, held_out = documents.hold_out(train, flags.validation_fraction, most, flags.split_seed)
+    say(f"{args.corpus_label}: {len(train):,} documents to learn from, {len(held_out):,} held out")
+    return train, held_out
+
+
+def to_rows(args, documents, held_out, say):
+    """The tokenizer, rows to train on and rows to hold."""
+    from ..data.corpus import to_corpus
+    from ..data.pairs import DRAWS, SegmentRows
+    from ..training.pretraining_text import tokenizer_for, usable_length
+
+    tokenizer = tokenizer_for(args, documents)
+    length = usable_length(args, tokenizer, say)
+    with args.training.main_process_first(desc="tokenize"):
+        corpora = [to_corpus(part, tokenizer, args.pretrain.preprocessing_num_workers) for part in (documents, held_out)]
+    say(f"  to learn from: {corpora[0].describe()}; held out: {corpora[1].describe()}")
+    draw = DRAWS[args.pretrain.draw]
+    train, held_out = (SegmentRows(corpus, draw, length, args.training.seed) for corpus in corpora)
+    say(f"  {len(train):,} inputs of up to {length} tokens an epoch, {train.real_tokens() / len(train) / length:.0%} full")
+    return tokenizer, train, held_out
+
+
+def make_trainer(args, tokenizer, train, held_out, say):
+    """The Trainer, with the model, the masks and the clock."""
+    from ..data.masking import masking_for
+    from ..data.pairs import SegmentCollator
+    from ..training.budget import Budget
+    from ..training.models import load_config
+    from ..training.pretraining import DrawAnew, PretrainingTrainer, metrics_of_sums
+    from ..training.pretraining_model import build_pretraining_model
+
+    model = build_pretraining_model(args.model, load_config(args.model), tokenizer, args.pretrain.objective == "mlm+nsp")
+    say(f"{model.config.model_type}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
+    special = {"cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id, "pad": tokenizer.pad_token_id}
+    trainer = PretrainingTrainer(
+        model=model,
+        args=args.training,
+        train_dataset=train,
+        data_collator=SegmentCollator(train.corpus, special, train.max_length),
+        processing_class=tokenizer,
+        compute_metrics=metrics_of_sums,
+        masking=masking_for(tokenizer, args.pretrain.mlm_probability, args.pretrain.whole_word_mask),
+        muon_learning_rate=args.pretrain.muon_learning_rate,
+        callbacks=[DrawAnew(train)],
+    )
+    trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), args.pretrain.max_eval_samples)
+    if args.pretrain.seconds:
+        trainer.add_callback(Budget(args.pretrain.seconds))
+    return trainer
+
+
+def learn(args, trainer, train, resume, say):
+    """Train and save."""
+    metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    tokens = trainer.state.epoch * train.real_tokens()
+    metrics["train_tokens"] = round(tokens)
+    metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
+    trainer.save_metrics("train", metrics)
+    trainer.save_state()
+    trainer.save_model()
+    say(f"  {trainer.state.global_step:,} steps, {tokens:,.0f} tokens in {metrics['train_runtime']:.0f} s")
+
+
+def evaluate(trainer, held_out, say) -> dict:
+    """Both objectives on the held-out documents, and pseudo-perplexity."""
+    from ..results.pretraining_card import describe
+
+    results = trainer.evaluate_held_out()
+    trainer.save_metrics("eval", results)
+    say(describe(results))
+    return results
+
+
+def share(args, trainer, tokenizer, results):
+    """The model card."""
+    from ..results.pretraining_card import write_card
+
+    objective = args.pretrain.objective
+    write_card(args.training.output_dir, trainer.model.config.model_type, args.corpus_label, objective, results)

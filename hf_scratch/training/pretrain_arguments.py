@@ -1,0 +1,181 @@
+"""The flags of `hf-scratch pretrain`, from the command line, a recipe or both."""
+
+import dataclasses
+import datetime
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from transformers import AutoConfig, TrainingArguments
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from ..errors import UserError
+from .arguments import RECIPES, ModelArguments, Parser, as_flags, check_training, flag_value, hide_token, parse, recipe_values
+from .budget import ENDLESS, read_budget
+
+DEFAULT = "small"  # of recipes/pretraining
+DATA_FLAGS = ("train_file", "dataset_name", "task_name")
+
+
+@dataclass
+class PretrainArguments:
+    """Text to read, what to learn from it, and for how long. Give one of --train_file, --dataset_name and --task_name."""
+
+    train_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Documents: txt (parted by blank lines, else one a line) or tables (one a row); package:// too."},
+    )
+    validation_file: list[str] | None = field(default=None, metadata={"help": "Held-out documents; else some are carved."})
+    dataset_name: str | None = field(default=None, metadata={"help": "Documents of a data set on the Hub, or of a folder."})
+    dataset_config_name: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    task_name: list[str] | None = field(
+        default=None, metadata={"help": "Texts of the training parts of tasks, as run_glue_style.py carves them."}
+    )
+    text_column_name: str | None = field(default=None, metadata={"help": "The column of text; `text` by default."})
+    recipe: str | None = field(
+        default=None, metadata={"help": "A recipe of hf_scratch/recipes/pretraining, or a file of flags."}
+    )
+    init_from: str | None = field(
+        default=None, metadata={"help": "Weights to go on from, BERT's or ours: a folder, a Hub name, or package://NAME/PATH."}
+    )
+    objective: Literal["mlm+nsp", "mlm"] = field(
+        default="mlm+nsp", metadata={"help": "Masked tokens and next sentences, as BERT; or masked tokens alone."}
+    )
+    mlm_probability: float = field(default=0.15, metadata={"help": "Share of the tokens that are chosen."})
+    whole_word_mask: bool = field(default=False, metadata={"help": "Choose whole words, not pieces of them."})
+    line_by_line: bool = field(
+        default=False,
+        metadata={"help": "With --objective mlm: one document an input; else inputs are filled across documents."},
+    )
+    max_seq_length: int = field(default=128, metadata={"help": "Length of an input in tokens."})
+    do_lower_case: bool = field(default=True, metadata={"help": "Whether the vocabulary that is learnt is uncased."})
+    tokenizer_train_samples: int = field(default=50_000, metadata={"help": "Documents that the vocabulary is learnt from."})
+    validation_fraction: float = field(default=0.05, metadata={"help": "Share of the documents that is held out."})
+    max_validation_documents: int = field(default=1_000, metadata={"help": "Most documents that are held out."})
+    max_eval_samples: int = field(default=1_000, metadata={"help": "Held-out inputs that are scored."})
+    split_seed: int = field(default=42, metadata={"help": "Seed of what is held out."})
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    budget: str | None = field(default=None, metadata={"help": "Time to train, such as 20m: the schedule follows the clock."})
+    muon_learning_rate: float | None = field(
+        default=None, metadata={"help": "Train the encoder's matrices by Muon at this rate, and the rest by AdamW."}
+    )
+    probe: str | None = field(default=None, metadata={"help": "A task or file to fine-tune a copy on at intervals."})
+    probe_every: float = field(default=0.25, metadata={"help": "Share of training between two probes."})
+    probe_flags: str = field(default="", metadata={"help": "More flags for the probes' run_glue_style.py, in one string."})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
+
+    def __post_init__(self):
+        if not 0 < self.mlm_probability < 1:
+            raise ValueError(f"--mlm_probability is {self.mlm_probability:g}, but a share is above 0 and below 1; try 0.15")
+        if self.max_seq_length < 8:
+            raise ValueError(f"--max_seq_length is {self.max_seq_length}, but two segments need room; try 128")
+        if not 0 < self.probe_every <= 1:
+            raise ValueError(f"--probe_every is {self.probe_every:g}, but a share is above 0 and at most 1; try 0.25")
+        if self.line_by_line and self.objective != "mlm":
+            raise ValueError("--line_by_line true goes with --objective mlm only; next sentences come from running text")
+        self.seconds = read_budget(self.budget) if self.budget else None
+
+    @property
+    def draw(self) -> str:
+        """Which of `data.pairs.DRAWS` makes the inputs."""
+        return "document" if self.line_by_line else self.objective
+
+
+@dataclass
+class PretrainRun:
+    """All flags of a pre-training, settled."""
+
+    model: ModelArguments
+    pretrain: PretrainArguments
+    training: TrainingArguments
+    command: list[str]
+    given: set[str]
+
+    def output_dir(self) -> str:
+        """Where the run's files go: --output_dir, or a new folder under runs/."""
+        if "output_dir" in self.given:
+            return self.training.output_dir
+        return str(Path("runs", f"pretrain-{datetime.datetime.now():%Y%m%d-%H%M%S}"))
+
+    def inputs(self) -> list[str | None]:
+        """The files and folders that the run reads, where they are named."""
+        files = [*(self.pretrain.train_file or ()), *(self.pretrain.validation_file or ()), self.pretrain.dataset_name]
+        return [*files, self.model.model_name_or_path, self.model.config_name, self.model.tokenizer_name]
+
+    @property
+    def corpus_label(self) -> str:
+        """What was read, as the card shows it: no path of this machine."""
+        names = self.pretrain.train_file or self.pretrain.task_name or [self.pretrain.dataset_name]
+        return ", ".join(name.removeprefix("package://") if "://" in name else Path(name).name for name in names)
+
+    def record(self) -> dict:
+        """What run.json holds of them: all that is needed to run it again, and no token."""
+        arguments = {name: dataclasses.asdict(getattr(self, name)) for name in ("model", "pretrain")}
+        arguments["model"]["token"] = None
+        arguments["training"] = self.training.to_sanitized_dict()
+        return {"command": hide_token(self.command), "arguments": arguments}
+
+
+def parse_pretrain_arguments(argv: list[str]) -> PretrainRun:
+    """Settle the flags: the recipe's values first, the user's over them; without --recipe, the recipe `small`.
+
+    Raises:
+        UserError: if a flag, recipe or value is unknown, or they contradict each other.
+    """
+    parser = Parser(
+        (ModelArguments, PretrainArguments, TrainingArguments),
+        prog="hf-scratch pretrain",
+        description="Pre-train an encoder on running text. Example: hf-scratch pretrain --task_name imdb_reviews --budget 10m",
+    )
+    if "-h" in argv:
+        parser.parse_args(["--help"])
+    given = parser.given(argv)
+    recipe = flag_value(parser, argv, "recipe") or DEFAULT
+    loads = {"model_name_or_path"} if "init_from" in given else set()  # a recipe has other values for weights that are loaded
+    values = recipe_values(recipe, given | loads, RECIPES / "pretraining")
+    parser.given([f"--{name}" for name in values])
+    model, pretrain, training, extra = parse(parser, [*as_flags(values), *argv])
+    if extra:
+        parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
+    pretrain.recipe = recipe
+    settle_model(model, pretrain, given)
+    check(pretrain, training)
+    settle_training(training, pretrain)
+    return PretrainRun(model, pretrain, training, [sys.argv[0], "pretrain", *argv], given | set(values))
+
+
+def settle_model(model: ModelArguments, pretrain: PretrainArguments, given: set[str]):
+    """--init_from names the weights; another family than scratch takes those of a recipe's sizes that it knows."""
+    if pretrain.init_from:
+        model.model_name_or_path, model.model_type = pretrain.init_from, None
+    elif model.model_name_or_path:
+        raise UserError("--model_name_or_path given, but pre-training goes on from weights by --init_from; use that flag")
+    else:
+        model.model_type = model.model_type or "scratch"
+    if model.model_type in CONFIG_MAPPING and "config_overrides" not in given:
+        config = AutoConfig.for_model(model.model_type)
+        pairs = [pair for pair in (model.config_overrides or "").split(",") if hasattr(config, pair.split("=")[0])]
+        model.config_overrides = ",".join(pairs)
+
+
+def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
+    """What follows from the budget, the device and the way that rows are made."""
+    training.remove_unused_columns = False  # rows are numbers, the collator makes the columns
+    training._n_gpu = min(1, training.n_gpu)  # several GPUs want a process each: masked positions cannot be scattered
+    if pretrain.seconds:
+        training.max_steps = ENDLESS
+        training.disable_tqdm = True
+    if training.device.type == "cpu":
+        training.dataloader_pin_memory = False
+
+
+def check(pretrain: PretrainArguments, training: TrainingArguments):
+    """Exactly one source of text; values that Trainer would trip over."""
+    named = [name for name in DATA_FLAGS if getattr(pretrain, name)]
+    if len(named) != 1:
+        raise UserError(
+            f"{' and '.join(f'--{name}' for name in named) or 'no text'} given, but a run reads one source; give --train_file "
+            "FILE ..., --dataset_name NAME or --task_name TASK, such as --task_name imdb_reviews"
+        )
+    check_training(training, ())

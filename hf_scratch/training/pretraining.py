@@ -1,0 +1,175 @@
+"""Pre-training through the Hugging Face Trainer: masked language model, with next sentence prediction or without."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainerCallback
+
+from ..data.masking import IGNORED, Masking
+from ..data.pairs import SegmentCollator, SegmentRows
+from .budget import Budget, budget_scheduler
+from .muon import MuonAdamW, parameter_groups
+from .pretraining_model import MaskedPositions
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "next_sentence_label")
+
+
+class MaskedRows(Dataset):
+    """Held-out rows, masked once: the same question at every evaluation, on any number of processes.
+
+    Args:
+        inputs: of the model, `(N, T)`.
+        masking: the rule.
+        seed: of the masks.
+    """
+
+    def __init__(self, inputs: dict[str, torch.Tensor], masking: Masking, seed: int):
+        ids, positions, labels = masking(inputs["input_ids"], torch.Generator().manual_seed(seed))
+        columns = positions - torch.arange(len(ids))[:, None] * ids.shape[1]
+        self.tensors = {**inputs, "input_ids": ids, "columns": columns, "labels": labels}
+
+    def __len__(self) -> int:
+        return len(self.tensors["input_ids"])
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
+
+
+class PretrainingTrainer(Trainer):
+    """`Trainer` that masks each batch as it comes, on its device, and answers evaluations by sums a row.
+
+    Args:
+        masking: the rule for training batches; held-out rows come masked.
+        collate_train: for training rows.
+        muon_learning_rate: Muon for the encoder's matrices; None trains all with --optim.
+    """
+
+    def __init__(self, *args, masking: Masking, muon_learning_rate: float | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer
+        self.masking = masking.to(self.args.device)
+        self.muon_learning_rate = muon_learning_rate
+        self.masked_positions = MaskedPositions(self.model)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Mean loss of the masked tokens, plus the mean of next sentences if their labels are there."""
+        ids, labels = inputs["input_ids"], inputs.get("labels")
+        if labels is None:
+            ids, positions, labels = self.masking(ids)
+        else:
+            positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
+        inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}
+        with self.masked_positions.only(positions):
+            outputs = model(**inputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def hold(self, rows: SegmentRows, collate: SegmentCollator, size: int):
+        """Keep a seeded sample of held-out rows, masked once for every evaluation, and once more with one token a row."""
+        seed, masking = self.args.seed, self.masking.to("cpu")
+        order = np.random.default_rng(seed).permutation(len(rows))[:size]
+        inputs = collate(rows.__getitems__(order))
+        self.eval_dataset = MaskedRows(inputs, masking, seed)
+        self.one_hidden = MaskedRows(inputs, masking.one_a_row(), seed)
+
+    def evaluate_held_out(self) -> dict[str, float]:
+        """Loss and accuracy of both objectives, and pseudo-perplexity: exp of the mean loss of tokens hidden one at a time.
+
+        The latter is of one token drawn from each row (Salazar et al. 2020, equation 3, by sampling).
+        """
+        results = self.evaluate()
+        single = self.evaluate(self.one_hidden, metric_key_prefix="single")
+        return results | {"eval_pseudo_perplexity": math.exp(single["single_mlm_loss"])}
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Sums a row, `(B, 5)`, in place of logits that would fill the memory; `sums_of_rows` says which."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        sums = sums_of_rows(outputs, inputs["labels"], inputs.get("next_sentence_label"))
+        return loss.detach(), sums, torch.zeros(len(sums), device=sums.device)
+
+    def get_train_dataloader(self):
+        """Trainer's; a compiled model gets batches of one shape only, for another one would be compiled anew."""
+        self.args.dataloader_drop_last = self.args.torch_compile
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.args.dataloader_drop_last = False  # held-out rows count, all of them
+
+    def _get_eval_sampler(self, eval_dataset):
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    def create_optimizer(self, model=None):
+        """Trainer's, or Muon with AdamW."""
+        if self.muon_learning_rate is None or self.optimizer is not None:
+            return super().create_optimizer() if model is None else super().create_optimizer(model)
+        model, args = self.model if model is None else model, self.args
+        decayed = set(self.get_decay_parameter_names(model))
+        groups = parameter_groups(model, decayed, args.learning_rate, self.muon_learning_rate, args.weight_decay)
+        fused = True if args.device.type == "cuda" else None
+        self.optimizer = MuonAdamW(groups, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon, fused=fused)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        """Trainer's, or one that follows the clock where the run has a budget."""
+        if self.lr_scheduler is None and self.budget() is not None:
+            self.lr_scheduler = budget_scheduler(self.args, optimizer or self.optimizer, self.budget)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def budget(self) -> Budget | None:
+        """The clock of the run, if it has one; asked each time, for resuming replaces it."""
+        return next((callback for callback in self.callback_handler.callbacks if isinstance(callback, Budget)), None)
+
+
+class DrawAnew(TrainerCallback):
+    """Draws the rows of each epoch anew; masks are drawn with every batch.
+
+    Args:
+        rows: of training.
+    """
+
+    def __init__(self, rows: SegmentRows):
+        self.rows = rows
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Before the epoch's first batch; also where a run goes on."""
+        self.rows.set_epoch(int(state.epoch + 1e-6))
+
+
+def sums_of_rows(outputs, labels: torch.Tensor, next_labels: torch.Tensor | None) -> torch.Tensor:
+    """What the metrics are made of, for each row.
+
+    Args:
+        outputs: of the model, `logits` or `prediction_logits` `(B·K, V)`, and `seq_relationship_logits` `(B, 2)` or none.
+        labels: `(B, K)`.
+        next_labels: `(B,)` or None.
+
+    Returns:
+        `(B, 5)`: masked tokens, their summed loss, how many were told right; next sentence loss, and whether it was right (NaN
+        without).
+    """
+    logits = outputs.get("prediction_logits", outputs.get("logits")).float()
+    flat = labels.flatten()
+    asked = (labels != IGNORED).sum(1)
+    loss = nn.functional.cross_entropy(logits, flat, ignore_index=IGNORED, reduction="none").view_as(labels).sum(1)
+    right = (logits.argmax(-1) == flat).view_as(labels).sum(1)
+    if next_labels is None:
+        next_loss = next_right = torch.full_like(loss, math.nan)
+    else:
+        next_logits = outputs["seq_relationship_logits"].float()
+        next_loss = nn.functional.cross_entropy(next_logits, next_labels, reduction="none")
+        next_right = (next_logits.argmax(-1) == next_labels).float()
+    return torch.stack([asked.float(), loss, right.float(), next_loss, next_right], dim=1)
+
+
+def metrics_of_sums(prediction) -> dict[str, float]:
+    """`compute_metrics` of the Trainer: means over all held-out rows."""
+    asked, loss, right, next_loss, next_right = prediction.predictions.astype("float64").T
+    metrics = {"mlm_loss": loss.sum() / asked.sum(), "mlm_accuracy": right.sum() / asked.sum()}
+    if not math.isnan(next_loss[0]):
+        metrics |= {"nsp_loss": next_loss.mean(), "nsp_accuracy": next_right.mean()}
+    return {name: float(value) for name, value in metrics.items()}

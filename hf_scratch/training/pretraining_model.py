@@ -1,0 +1,102 @@
+"""The model that pre-training trains: any encoder under its heads, and the way that spares the vocabulary projection."""
+
+import inspect
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_PRETRAINING_MAPPING
+
+from ..errors import UserError
+from .arguments import ModelArguments
+from .models import from_hub_or_disk
+
+
+def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, tokenizer, next_sentence: bool) -> PreTrainedModel:
+    """An encoder under the heads of its objective; weights loaded if the flags name some, drawn otherwise.
+
+    Args:
+        args: the model flags.
+        config: of the model, as it was loaded.
+        tokenizer: whose vocabulary a new model gets.
+        next_sentence: whether it must have the next sentence head too.
+
+    Raises:
+        UserError: if the type has no such heads, the sizes do not fit together, or the encoder's weights are not all there.
+    """
+    auto, mapping = AutoModelForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING
+    if next_sentence:
+        auto, mapping = AutoModelForPreTraining, MODEL_FOR_PRETRAINING_MAPPING
+    if type(config) not in mapping or not takes(mapping[type(config)], "next_sentence_label" if next_sentence else "labels"):
+        kind = (
+            "masked tokens and next sentences; try --objective mlm" if next_sentence else "masked tokens; try scratch or bert"
+        )
+        raise UserError(f"{config.model_type} has no model for {kind}")
+    if args.model_name_or_path:
+        return load_weights(auto, args, config)
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    try:
+        return auto.from_config(config)
+    except (ValueError, RuntimeError, AssertionError, AttributeError, ZeroDivisionError) as error:
+        raise UserError(f"no {config.model_type} model can be built so: {error}; mend --config_overrides") from error
+
+
+def takes(model_class, name: str) -> bool:
+    return name in inspect.signature(model_class.forward).parameters
+
+
+def load_weights(auto, args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:
+    """Weights to go on from; heads that the checkpoint has not are new, an encoder must be whole."""
+    model, report = from_hub_or_disk(auto, args.model_name_or_path, args, config=config, output_loading_info=True)
+    backbone = f"{model.base_model_prefix}."
+    missing = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
+    if missing:
+        raise UserError(
+            f"{args.model_name_or_path}: {len(missing)} tensors of the encoder are not in the checkpoint "
+            f"({', '.join(missing[:3])} ...), and would be random; check that the weights belong to this configuration"
+        )
+    return model
+
+
+class MaskedPositions:
+    """Lets only chosen positions through a model's vocabulary projection, whatever the model.
+
+    The projection to V words costs more than a small encoder, and 85 % of its rows have no label. A model of transformers hands
+    its hidden states `(B, T, D)` to one module that ends in the output embeddings; a hook in front of it picks `(M, D)` out of
+    them, and the model, given `(M,)` labels, computes its own loss as ever. Without positions nothing changes.
+
+    Args:
+        model: with output embeddings.
+
+    Raises:
+        UserError: if it has none that are part of a head.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.positions: torch.Tensor | None = None
+        head_of(model).register_forward_pre_hook(self._pick)
+
+    def _pick(self, module, args):
+        if self.positions is None:
+            return None
+        hidden, *rest = args
+        return (hidden.flatten(0, -2).index_select(0, self.positions), *rest)  # (B, T, D) -> (M, D)
+
+    @contextmanager
+    def only(self, positions: torch.Tensor):
+        """Within, these positions `(M,)` of the flattened batch."""
+        self.positions = positions.flatten()
+        try:
+            yield
+        finally:
+            self.positions = None
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The child of the model that holds the output embeddings and is not the encoder."""
+    output = model.get_output_embeddings()
+    for child in model.children():
+        if child is not model.base_model and output is not None and any(module is output for module in child.modules()):
+            return child
+    raise UserError(f"{type(model).__name__} has no head over its vocabulary; pre-train an encoder such as scratch or bert")

@@ -1,0 +1,50 @@
+"""What pre-training takes from its flags before there is a model: a task's own text, the tokenizer, the length."""
+
+from datasets import Dataset, concatenate_datasets
+from transformers import AutoTokenizer
+
+from ..data import columns, sources, splits, tasks, tokenization
+from ..data.arguments import DataArguments
+from .models import from_hub_or_disk, load_config
+
+
+def task_documents(names: list[str], split_seed: int) -> Dataset:
+    """The texts of tasks' training parts, as `run_glue_style.py` carves them with this seed: no row that it reports is read.
+
+    A pair of texts is one document of two lines.
+    """
+    parts = []
+    for name in names:
+        args = DataArguments(task_name=name, split_seed=split_seed)
+        task = tasks.choose_task(args)
+        rows = sources.load_splits(task)
+        examples, labels = columns.to_examples(rows, columns.find_columns(rows, task))
+        train = splits.choose_parts(examples, args, labels, selects=True, evaluates=True)["train"]
+        texts = ["\n".join(filter(None, pair)) for pair in columns.texts_of(train)]
+        parts.append(Dataset.from_dict({"text": texts}))
+    return concatenate_datasets(parts)
+
+
+def tokenizer_for(args, documents: Dataset):
+    """The named tokenizer, else that of the weights, else a WordPiece vocabulary learnt from a sample of the documents.
+
+    Args:
+        args: a `PretrainRun`.
+        documents: to learn from.
+    """
+    flags = args.pretrain
+    if args.model.tokenizer_name or args.model.model_name_or_path:
+        return from_hub_or_disk(AutoTokenizer, args.model.tokenizer_name or args.model.model_name_or_path, args.model)
+    sample = splits.sample(documents, flags.tokenizer_train_samples, flags.split_seed)
+    return tokenization.train_wordpiece(sample["text"][:], args.model.tokenizer_vocab_size, 512, flags.do_lower_case)
+
+
+def usable_length(args, tokenizer, say) -> int:
+    """--max_seq_length, or the most that the model takes; and what the tokenizer truncates to from now on."""
+    positions = getattr(load_config(args.model), "max_position_embeddings", None)
+    length = tokenization.usable_length(args.pretrain.max_seq_length, tokenizer, positions)
+    if length < args.pretrain.max_seq_length:
+        say(f"  note: max_seq_length {args.pretrain.max_seq_length} is lowered to {length}, the most that the model takes")
+    if positions and positions > 0:
+        tokenizer.model_max_length = positions  # whoever fine-tunes may use longer inputs
+    return length

@@ -1,0 +1,100 @@
+import json
+import random
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+import run_glue_style
+from hf_scratch.__main__ import main
+
+SIZES = "hidden_size=12,num_hidden_layers=1,num_attention_heads=3,intermediate_size=29,max_position_embeddings=41"
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    """97 documents of made-up sentences, parted by blank lines."""
+    rng = random.Random(0)
+    words = "the cat dog bird sat ran flew on over to a mat house tree and then it slept".split()  # noqa: SIM905
+
+    def sentence():
+        return f"{' '.join(rng.choices(words, k=rng.randint(3, 9))).capitalize()}."
+
+    path = tmp_path_factory.mktemp("text") / "stories.txt"
+    path.write_text("\n\n".join(" ".join(sentence() for _ in range(rng.randint(2, 9))) for _ in range(97)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def flags(text_file, tmp_path):
+    return [
+        *("pretrain", "--train_file", text_file, "--output_dir", str(tmp_path / "run"), "--use_cpu", "--disable_tqdm", "true"),
+        *("--config_overrides", SIZES, "--tokenizer_vocab_size", "131", "--max_seq_length", "29"),
+        *("--per_device_train_batch_size", "17", "--num_train_epochs", "1", "--logging_steps", "3"),
+    ]
+
+
+@pytest.mark.slow
+def test_the_whole_flow_leaves_a_model_that_others_load_and_that_fine_tunes(flags, tmp_path, reviews_csv, capsys):
+    assert main(flags) == 0
+    folder = tmp_path / "run"
+    results = json.loads((folder / "all_results.json").read_text())
+    for key in ("eval_mlm_loss", "eval_mlm_accuracy", "eval_nsp_loss", "eval_nsp_accuracy", "eval_pseudo_perplexity"):
+        assert results[key] >= 0
+    assert results["train_tokens_per_second"] > 0
+    record = json.loads((folder / "run.json").read_text())
+    assert record["arguments"]["pretrain"]["objective"] == "mlm+nsp" and record["results"] and record["versions"]["torch"]
+    assert (folder / "README.md").exists() and "held out" in capsys.readouterr().out
+    assert pipeline("fill-mask", model=str(folder))("the cat [MASK] .")
+    assert main(flags) == 2 and "holds a run" in capsys.readouterr().err
+
+    tuned = [*("--model_name_or_path", str(folder), "--train_file", reviews_csv, "--output_dir", str(tmp_path / "tuned"))]
+    assert run_glue_style.main([*tuned, "--num_train_epochs", "1", "--use_cpu", "--disable_tqdm", "true"]) == 0
+
+
+@pytest.mark.slow
+def test_bert_by_the_same_command_then_further_on_other_text(flags, tmp_path):
+    assert main([*flags, "--model_type", "bert", "--objective", "mlm", "--line_by_line", "--whole_word_mask"]) == 0
+    first = AutoModelForMaskedLM.from_pretrained(tmp_path / "run")
+    assert first.config.model_type == "bert"
+    overrides = flags.index("--config_overrides")
+    flags = [*flags[:overrides], *flags[overrides + 2 :]]
+    flags[flags.index("--output_dir") + 1] = str(tmp_path / "further")
+    assert main([*flags, "--init_from", str(tmp_path / "run"), "--learning_rate", "0"]) == 0
+    further = AutoModelForMaskedLM.from_pretrained(tmp_path / "further")
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(further.state_dict()[name], tensor), name
+    vocabularies = [AutoTokenizer.from_pretrained(tmp_path / name).get_vocab() for name in ("run", "further")]
+    assert vocabularies[0] == vocabularies[1]
+
+
+@pytest.mark.slow
+def test_a_budget_ends_training_with_the_rate_at_its_end(flags, tmp_path):
+    assert main([*flags, "--objective", "mlm", "--budget", "3s", "--muon_learning_rate", "0.02"]) == 0
+    results = json.loads((tmp_path / "run" / "all_results.json").read_text())
+    assert results["train_runtime"] < 8
+    log = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
+    rates = [entry["learning_rate"] for entry in log if "learning_rate" in entry]
+    assert rates[-1] < 0.05 * max(rates)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--train_file", "nowhere.txt"], "nowhere.txt: no such file"),
+        (["--init_from", "./nowhere"], "./nowhere: no such folder"),
+        (["--config_overrides", "hiden_size=3"], "has no 'hiden_size'"),
+        (["--max_train_steps", "3"], "unknown flag --max_train_steps"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_and_leaves_nothing(flags, tmp_path, change, message, capsys):
+    assert main([*flags, *change]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and "Traceback" not in printed and not (tmp_path / "run").exists()
+
+
+def test_help_has_an_example(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["pretrain", "--help"])
+    printed = capsys.readouterr().out
+    assert "imdb_reviews" in printed and "--mlm_probability" in printed

@@ -1,0 +1,154 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import TrainingArguments
+
+from hf_scratch import ScratchConfig, ScratchForMaskedLM, ScratchForPreTraining
+from hf_scratch.data.corpus import from_lengths
+from hf_scratch.data.masking import Masking
+from hf_scratch.data.pairs import DRAWS, SegmentCollator, SegmentRows
+from hf_scratch.training.muon import MuonAdamW
+from hf_scratch.training.pretraining import DrawAnew, MaskedRows, PretrainingTrainer, metrics_of_sums
+
+V, LENGTH = 61, 23
+SPECIAL = {"cls": 2, "sep": 3, "pad": 0}
+SIZES = {
+    "vocab_size": V,
+    "hidden_size": 12,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 3,
+    "intermediate_size": 17,
+    "max_position_embeddings": LENGTH,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(2, 9, 53)
+    lengths = rng.integers(1, 11, counts.sum())
+    corpus = from_lengths(rng.integers(5, V, lengths.sum() + 53), lengths, counts)
+    corpus.tokens[corpus.sentences[corpus.documents[:, 1] - 1, 1]] = SPECIAL["sep"]
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def masking():
+    is_ordinary = torch.arange(V) >= 5
+    return Masking(4, is_ordinary, is_ordinary.nonzero()[:, 0])
+
+
+def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, **flags):
+    torch.manual_seed(0)
+    model = (ScratchForPreTraining if draw == "mlm+nsp" else ScratchForMaskedLM)(ScratchConfig(**SIZES))
+    values = {"max_steps": 8, "per_device_train_batch_size": 17, "learning_rate": 0.01, "save_strategy": "no"}
+    args = TrainingArguments(
+        output_dir=str(folder), disable_tqdm=True, use_cpu=True, remove_unused_columns=False, dataloader_pin_memory=False,
+        logging_steps=1, **values | flags,
+    )  # fmt: skip
+    rows = SegmentRows(corpus, DRAWS[draw], LENGTH, seed=0)
+    collate = SegmentCollator(corpus, SPECIAL, LENGTH)
+    trainer = PretrainingTrainer(
+        model=model, args=args, train_dataset=rows, data_collator=collate, compute_metrics=metrics_of_sums,
+        masking=masking, muon_learning_rate=muon, callbacks=[DrawAnew(rows)],
+    )  # fmt: skip
+    trainer.hold(SegmentRows(corpus, DRAWS[draw], LENGTH, seed=1), collate, size=71)
+    return trainer
+
+
+@pytest.mark.parametrize("draw", ["mlm+nsp", "mlm", "document"])
+def test_evaluation_is_that_of_the_published_forward_on_all_positions(corpus, masking, tmp_path, draw):
+    trainer = trainer_of(corpus, masking, tmp_path, draw, per_device_eval_batch_size=13)
+    results = trainer.evaluate_held_out()
+    held, model = trainer.eval_dataset.tensors, trainer.model.eval()
+    B, T = held["input_ids"].shape
+    labels = torch.full((B, T), -100).scatter(1, held["columns"], held["labels"])
+    inputs = {name: held[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in held}
+    with torch.no_grad():
+        outputs = model(**inputs)
+    logits = outputs.prediction_logits if draw == "mlm+nsp" else outputs.logits
+    asked = labels != -100
+    assert results["eval_mlm_loss"] == pytest.approx(cross_entropy(logits[asked], labels[asked]).item(), rel=1e-5)
+    assert results["eval_mlm_accuracy"] == pytest.approx((logits[asked].argmax(-1) == labels[asked]).float().mean().item())
+    if draw == "mlm+nsp":
+        expected = cross_entropy(outputs.seq_relationship_logits, held["next_sentence_label"]).item()
+        assert results["eval_nsp_loss"] == pytest.approx(expected, rel=1e-5) and 0 <= results["eval_nsp_accuracy"] <= 1
+    else:
+        assert "eval_nsp_loss" not in results
+
+
+def test_pseudo_perplexity_hides_one_token_at_a_time(corpus, masking, tmp_path):
+    trainer = trainer_of(corpus, masking, tmp_path, "mlm")
+    held = trainer.one_hidden.tensors
+    assert (held["input_ids"] == 4).sum(1).eq(1).all() and held["labels"].shape == (len(held["labels"]), 1)
+    with torch.no_grad():
+        logits = trainer.model.eval()(input_ids=held["input_ids"]).logits
+    losses = cross_entropy(logits[torch.arange(len(logits)), held["columns"][:, 0]], held["labels"][:, 0])
+    assert trainer.evaluate_held_out()["eval_pseudo_perplexity"] == pytest.approx(math.exp(losses), rel=1e-5)
+
+
+def test_the_loss_is_the_sum_of_both_means(corpus, masking, tmp_path):
+    trainer = trainer_of(corpus, masking, tmp_path)
+    rows = trainer.train_dataset
+    batch = trainer.data_collator(rows.__getitems__(list(range(31))))
+    torch.manual_seed(7)
+    loss, outputs = trainer.compute_loss(trainer.model, dict(batch), return_outputs=True)
+    torch.manual_seed(7)
+    ids, positions, labels = masking(batch["input_ids"])
+    everything = torch.full((ids.numel(),), -100)
+    everything[positions[labels != -100]] = labels[labels != -100]
+    full = trainer.model(**{**batch, "input_ids": ids, "labels": everything.view_as(ids)})
+    nsp = cross_entropy(outputs.seq_relationship_logits, batch["next_sentence_label"])
+    mlm = cross_entropy(full.prediction_logits.flatten(0, 1), everything)
+    assert loss.item() == pytest.approx((mlm + nsp).item(), rel=1e-5) and full.loss.item() == pytest.approx(
+        loss.item(), rel=1e-5
+    )
+
+
+def test_masks_and_rows_are_drawn_anew_each_epoch(corpus, masking, tmp_path):
+    trainer = trainer_of(corpus, masking, tmp_path)
+    ids = trainer.data_collator(trainer.train_dataset.__getitems__([0, 1, 2]))["input_ids"]
+    assert not torch.equal(trainer.masking(ids)[0], trainer.masking(ids)[0])
+    rows = SegmentRows(corpus, DRAWS["mlm+nsp"], LENGTH, seed=0)
+    for epoch, expected in ((0.0, 0), (1.0, 1), (1.37, 1), (2.9999999, 3)):
+        DrawAnew(rows).on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
+        assert rows.epoch == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("muon", [None, 0.02])
+def test_a_resumed_run_is_the_unbroken_one(corpus, masking, tmp_path, muon):
+    whole = trainer_of(corpus, masking, tmp_path / "whole", muon=muon, max_steps=24)
+    whole.train()
+    broken = trainer_of(corpus, masking, tmp_path / "broken", muon=muon, max_steps=24, save_strategy="steps", save_steps=17)
+    broken.train()
+    assert broken.state.epoch > 1 and 17 % -(-len(broken.train_dataset) // 17)  # stopped within a later epoch
+    resumed = trainer_of(corpus, masking, tmp_path / "broken", muon=muon, max_steps=24)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "broken" / "checkpoint-17"))
+    assert isinstance(resumed.optimizer.optimizer, MuonAdamW) == (muon is not None)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_it_learns_what_there_is_to_learn(masking, tmp_path):
+    """Documents of one repeated token: the others tell a hidden one."""
+    counts = np.full(97, 6)
+    tokens = np.concatenate([np.append(np.full(24, 5 + row % 7), SPECIAL["sep"]) for row in range(97)])
+    corpus = from_lengths(tokens, np.full(counts.sum(), 4), counts)
+    trainer = trainer_of(corpus, masking, tmp_path, "document", max_steps=150, warmup_steps=0.1)
+    trainer.train()
+    assert trainer.evaluate_held_out()["eval_mlm_accuracy"] > 0.9 > 3 / 7  # the share of the most frequent
+
+
+def test_held_out_rows_ask_the_same_at_every_evaluation(corpus, masking):
+    rows, collate = SegmentRows(corpus, DRAWS["mlm"], LENGTH, seed=0), SegmentCollator(corpus, SPECIAL, LENGTH)
+    inputs = collate(rows.__getitems__(list(range(7))))
+    first, again = MaskedRows(inputs, masking, 3), MaskedRows(inputs, masking, 3)
+    assert all(torch.equal(first[5][name], again[5][name]) for name in first.tensors) and len(first) == 7

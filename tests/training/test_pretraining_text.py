@@ -1,0 +1,43 @@
+from types import SimpleNamespace
+
+import pytest
+from datasets import Dataset
+
+from hf_scratch.data import columns, sources, splits, tasks
+from hf_scratch.data.arguments import DataArguments
+from hf_scratch.training.arguments import ModelArguments
+from hf_scratch.training.pretraining_text import task_documents, tokenizer_for, usable_length
+from tests.conftest import make_reviews
+
+
+def test_a_tasks_documents_are_the_rows_that_a_fine_tuning_trains_on():
+    args = DataArguments(task_name="movie_reviews", split_seed=7)
+    task = tasks.choose_task(args)
+    rows = sources.load_splits(task)
+    examples, labels = columns.to_examples(rows, columns.find_columns(rows, task))
+    parts = splits.choose_parts(examples, args, labels, selects=True, evaluates=True)
+    found = task_documents(["movie_reviews"], split_seed=7)["text"][:]
+    assert found == parts["train"]["text"][:]
+    assert not set(found) & (set(parts["test"]["text"]) | set(parts["validation"]["text"]))
+
+
+def run_of(**flags):
+    defaults = {"tokenizer_train_samples": 50, "split_seed": 0, "do_lower_case": True, "max_seq_length": 37}
+    model = ModelArguments(model_type="scratch", tokenizer_vocab_size=151, config_overrides="max_position_embeddings=31")
+    return SimpleNamespace(pretrain=SimpleNamespace(**defaults | flags), model=model)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_vocabulary_is_learnt_cased_or_uncased(lowercase):
+    documents = Dataset.from_dict({"text": [text.title() for text, _ in make_reviews(97)]})
+    tokenizer = tokenizer_for(run_of(do_lower_case=lowercase), documents)
+    assert len(tokenizer) <= 151
+    assert ("a" in tokenizer.get_vocab() and "A" not in tokenizer.get_vocab()) == lowercase
+
+
+def test_the_models_own_tokenizer_is_taken_and_the_length_is_what_both_allow(tiny_bert):
+    run, said = run_of(max_seq_length=64), []
+    run.model = ModelArguments(model_name_or_path=tiny_bert)
+    tokenizer = tokenizer_for(run, None)
+    assert usable_length(run, tokenizer, said.append) == 37 == tokenizer.model_max_length
+    assert said == ["  note: max_seq_length 64 is lowered to 37, the most that the model takes"]
