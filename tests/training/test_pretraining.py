@@ -44,9 +44,9 @@ def masking():
     return Masking(4, is_ordinary, is_ordinary.nonzero()[:, 0])
 
 
-def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, **flags):
+def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, sizes=None, **flags):
     torch.manual_seed(0)
-    model = (ScratchForPreTraining if draw == "mlm+nsp" else ScratchForMaskedLM)(ScratchConfig(**SIZES))
+    model = (ScratchForPreTraining if draw == "mlm+nsp" else ScratchForMaskedLM)(ScratchConfig(**SIZES | (sizes or {})))
     values = {"max_steps": 8, "per_device_train_batch_size": 17, "learning_rate": 0.01, "save_strategy": "no"}
     args = TrainingArguments(
         output_dir=str(folder), disable_tqdm=True, use_cpu=True, remove_unused_columns=False, dataloader_pin_memory=False,
@@ -142,7 +142,8 @@ def test_it_learns_what_there_is_to_learn(masking, tmp_path):
     counts = np.full(97, 6)
     tokens = np.concatenate([np.append(np.full(24, 5 + row % 7), SPECIAL["sep"]) for row in range(97)])
     corpus = from_lengths(tokens, np.full(counts.sum(), 4), counts)
-    trainer = trainer_of(corpus, masking, tmp_path, "document", max_steps=150, warmup_steps=0.1)
+    sizes = {"hidden_size": 24, "initializer_range": 0.2, "position_embedding_type": "rope"}
+    trainer = trainer_of(corpus, masking, tmp_path, "document", sizes=sizes, max_steps=150, warmup_steps=0.1)
     trainer.train()
     assert trainer.evaluate_held_out()["eval_mlm_accuracy"] > 0.9 > 3 / 7  # the share of the most frequent
 
