@@ -16,11 +16,13 @@ import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data import batching, cleaning, columns, doctor, sources, splits, statistics, tasks, tokenization
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import UserError
-from hf_scratch.results import card, files, predictions, summary
+from hf_scratch.results import card, facts, files, predictions, summary
 from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
 from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
+from hf_scratch.results.narrator import Narrator
 from hf_scratch.results.outcome import Outcome, predict
+from hf_scratch.results.report import write_report
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import folder, intermediate, models
 from hf_scratch.training.arguments import RunArguments, parse_arguments
@@ -43,7 +45,7 @@ def run(args: RunArguments):
     """Data, model, training, results, sharing: one after the other."""
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
-    say = print if args.training.process_index == 0 else lambda *_: None
+    say = Narrator(speaks=args.training.process_index == 0)
 
     task = tasks.choose_task(args.data)
     (output_dir,) = broadcast_object_list([args.output_dir(task.name)])  # one name for all processes: it holds the time
@@ -52,9 +54,11 @@ def run(args: RunArguments):
     if args.training.process_index == 0:
         folder.check_folder(output_dir, resume, args.results.overwrite_output_dir, args.inputs())
 
-    parts, labels = read_data(args, task, say)
+    with say.step("read the data"):
+        parts, labels = read_data(args, task, say)
     set_seed(args.training.seed)
-    model, tokenizer, parts, labels = build(args, parts, labels, say)
+    with say.step("build the model, tokenize"):
+        model, tokenizer, parts, labels, tokens = build(args, parts, labels, say)
     scoring = scoring_for(labels, task.name, args.results.metric_name)
     select_by_headline(args.training, scoring, args.given)
     trainer = make_trainer(args, model, tokenizer, parts, labels, scoring)
@@ -62,18 +66,22 @@ def run(args: RunArguments):
     if args.training.process_index == 0:
         folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
         files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
-        files.write_record(output_dir, execution=trainer.execution)
+        names = {"task": task.name, "model": args.model_label, "parameters": model.num_parameters()}
+        files.write_record(output_dir, execution=trainer.execution, **names, **facts.data_facts(parts, labels, tokens))
     for choice in trainer.execution.values():
         say(f"  {choice}")
     if first is not None:
         intermediate.train_first(trainer, first, args.intermediate)
-    train(args, trainer, parts, labels, resume, say)
+    with say.step("train"):
+        train(args, trainer, parts, labels, resume, say)
     results = report(args, trainer, parts, labels, scoring, task.name, say)
     if trainer.is_world_process_zero():
-        share(trainer, tokenizer, parts["train"], say)
-        files.write_record(
-            output_dir, results=results, collapsed=trainer.collapse.found, seconds=round(time.perf_counter() - started, 1)
-        )
+        with say.step("certify"):
+            share(trainer, tokenizer, parts["train"], say)
+        spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
+        files.write_record(output_dir, results=results, collapsed=trainer.collapse.found, notes=say.notes, **spent)
+        with say.step("write the report"):
+            write_report(output_dir)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     if trainer.collapse.found and args.results.collapse_stop:
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
@@ -101,7 +109,7 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     for note in labels.notes:
         say(f"  {note}")
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
-        say(f"  note: {finding.message}")
+        say.note(finding.message)
     return parts, labels
 
 
@@ -116,16 +124,16 @@ def build(args: RunArguments, parts, labels: Labels, say):
     model = models.build_model(args.model, config, tokenizer, labels)
     length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
     if length < args.data.max_seq_length:
-        say(f"  note: max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
+        say.note(f"max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
     args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
     with args.training.main_process_first(desc="tokenize"):
         parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
     sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
     tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
     for finding in doctor.examine_tokens(tokens, getattr(config, "max_position_embeddings", None)):
-        say(f"  note: {finding.message}")
+        say.note(finding.message)
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
-    return model, tokenizer, parts, labels
+    return model, tokenizer, parts, labels, tokens
 
 
 def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, scoring: Scoring) -> ClassificationTrainer:
@@ -188,9 +196,11 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
     """Numbers with intervals, beside baselines; predictions; the model card. The test part is touched here, once."""
     outcomes = {}
     if args.training.do_eval and "validation" in parts:
-        outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval")
+        with say.step("predict the validation part"):
+            outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval")
     if args.training.do_predict and "test" in parts:
-        outcomes["test"] = predict(trainer, parts["test"], labels, "test")
+        with say.step("predict the test part"):
+            outcomes["test"] = predict(trainer, parts["test"], labels, "test")
     if not outcomes or not trainer.is_world_process_zero():
         return {}
 
@@ -199,6 +209,9 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
     labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
     for part in labelled:
         compare(args, outcomes[part], part, part == labelled[-1], parts["train"], scoring, task, say)
+    if labels.kind != "regression" and labelled[-1:] == ["test"] and "validation" in labelled:
+        temperature = fit_temperature(outcomes["validation"].gold, outcomes["validation"].judged)
+        files.write_record(args.training.output_dir, temperature=temperature)
     for part, outcome in outcomes.items():
         trainer.save_metrics({"test": "predict", "validation": "eval"}[part], outcome.metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}
@@ -207,8 +220,10 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
 def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, train_rows, scoring: Scoring, task: str, say):
     """Score a part; of the reported one, show the model above the baselines on the same rows, and say which is better."""
     level, fits = args.results.confidence_level, reported and args.results.baselines == "auto"
-    baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled), outcome.labels) if fits else []
-    rows = summary.judge(scoring, args.model_label, outcome.gold, outcome.judged, level, baselines)
+    with say.step("fit the baselines"):
+        baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled), outcome.labels) if fits else []
+    with say.step("score, with intervals"):
+        rows = summary.judge(scoring, args.model_label, outcome.gold, outcome.judged, level, baselines)
     outcome.metrics.update(rows[0].flat({"test": "test", "validation": "eval"}[part]))
     if not reported:
         return
@@ -217,6 +232,8 @@ def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, tra
     count = len(outcome.labelled)
     sentence = summary.verdict(scoring, rows, count, level) if baselines else ""
     say(f"\n{summary.table(rows, f'{task}, {part} part, {count:,} rows, {100 * level:g}% intervals', scoring)}\n{sentence}\n")
+    told = facts.scoring_facts(scoring, baselines)
+    files.write_record(args.training.output_dir, reported=part, verdict=sentence, **told)
     card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, outcome.labels, scoring)
 
 

@@ -28,7 +28,7 @@ from tests.conftest import TINY
 FILES = (
     *("README.md", "all_results.json", "config.json", "eval_results.json", "model.safetensors", "predict_results.json"),
     *("predictions.parquet", "predictions.tsv", "roundtrip.json", "run.json", "tokenizer.json", "train_results.json"),
-    "trainer_state.json",
+    *("trainer_state.json", "report/report.html", "report/headline.png", "report/confusion_matrix.png"),
 )
 STRANGER = """
 import sys
@@ -47,7 +47,8 @@ assert answer[0]["label"] in ("good", "bad"), answer
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Leave out the certificate, a process of seconds, where a test is about something else."""
+    """Leave out the certificate and the report, which take seconds, where a test is about something else."""
+    monkeypatch.setattr(run_glue_style, "write_report", lambda *_: None)
     monkeypatch.setattr(run_glue_style, "certify", lambda *_: {"weights": 0, "texts": 0})
 
 

@@ -12,7 +12,7 @@ RECORD = "run.json"
 WRITTEN = (
     *("checkpoint-*", "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.txt"),
     *("special_tokens_map.json", "training_args.bin", "*_results.json", "trainer_state.json", "predictions.*"),
-    *("roundtrip.json", "README.md", "*.py", RECORD),
+    *("roundtrip.json", "report", "README.md", "*.py", RECORD),
 )
 
 

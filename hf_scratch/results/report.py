@@ -1,0 +1,340 @@
+"""report/report.html: a run on one page, made from its files alone, and so made again whenever one likes."""
+
+import math
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from . import answers, plots
+from .calibration import at_temperature, reliability
+from .run import Run, read_run
+
+MOST_EXAMPLES = 40
+LONG_TEXT = 700  # characters; the rest of a longer text is left out
+MANY_CLASSES = 12
+NOT_PERCENT = ("loss", "mae", "mse", "rmse", "r2", "log_loss", "brier_score", "off_by_one")
+# Letters that change what others look like: controls, and marks that turn the direction of writing.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+class Missing(Exception):
+    """What a section lacks, in words."""
+
+
+def write_report(folder: str, shared: bool = False) -> Path:
+    """Write report/report.html and its pictures from the files of a run, which may be old or incomplete.
+
+    Args:
+        folder: of the run.
+        shared: whether others will read it: the command then has names of files in place of paths.
+
+    Returns:
+        The page.
+    """
+    run = read_run(folder)
+    target = Path(folder, "report")
+    target.mkdir(exist_ok=True)
+    figures: dict[str, plots.Figure] = {}
+    sections = {name: fill(section, run, figures) for name, section in SECTIONS.items()}
+    for name, figure in figures.items():
+        plots.png(figure, target / f"{name}.png")
+    page = render(run, sections, figures, command_line(run, shared))
+    aside = target / "report.html.new"
+    aside.write_text(page, encoding="utf-8")
+    return aside.replace(target / "report.html")
+
+
+def fill(section, run: Run, figures: dict) -> dict:
+    """The contents of a section, or why it has none: a page about an old run must not fail for one of its parts."""
+    try:
+        return section(run, figures)
+    except Missing as lack:
+        return {"missing": str(lack)}
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        return {"missing": f"the files of the run do not fit together ({type(error).__name__}: {error})"}
+
+
+def drawn(figure: plots.Figure, name: str) -> Markup:
+    """A picture as a part of the page."""
+    return Markup(CONTROLS.sub("", plots.svg(figure, name, name.replace("_", " "))))
+
+
+def render(run: Run, sections: dict, figures: dict, command: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else CONTROLS.sub("", str(value)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": lambda value, metric: score_text(run, metric, value), "share": share_text}
+    return environment.get_template("report.html").render(
+        run=run, title=f"{run.name} on {run.task or 'a task'}", command=command, figures=figures, drawn=drawn, **sections
+    )
+
+
+def is_percent(run: Run, metric: str) -> bool:
+    """Whether a metric is shown times 100."""
+    listed = (run.record.get("scoring") or {}).get("percent")
+    return metric in listed if listed is not None else metric not in NOT_PERCENT
+
+
+def score_text(run: Run, metric: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f}" if is_percent(run, metric) else f"{value:.3f}"
+
+
+def share_text(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def metric_words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def headline(run: Run, figures: dict) -> dict:
+    """The number that decides, with its interval, above the baselines'."""
+    systems = run.systems
+    if not systems or run.headline not in systems[0][2]:
+        raise Missing("there is no metric with an interval in all_results.json")
+    metric = run.headline
+    scale = 100 if is_percent(run, metric) else 1
+    shown = [(name, *values[metric]) for name, _, values in systems if metric in values]
+    figures["headline"] = plots.intervals(shown, metric_words(metric) + (" (%)" if scale == 100 else ""), scale)
+    known = (run.record.get("scoring") or {}).get("names") or list(systems[0][2])[:MANY_CLASSES]
+    names = [name for name in known if name in systems[0][2]]
+    value, low, high = systems[0][2][metric]
+    return {
+        "metric": metric,
+        "words": metric_words(metric),
+        "unit": "%" if scale == 100 else "",
+        "value": value,
+        "low": low,
+        "high": high,
+        "rows": len(run.labelled) or run.results.get({"test": "predict_samples"}.get(run.part, "eval_samples")),
+        "verdict": run.record.get("verdict") or "",
+        "metrics": [(name, metric_words(name)) for name in names],
+        "systems": [{"name": name, "values": values} for name, _, values in systems],
+    }
+
+
+def warning(run: Run, figures: dict) -> dict:
+    """What a reader must know before any number."""
+    found = []
+    if run.record.get("collapsed"):
+        found.append(f"This run is no good: {run.record['collapsed']}.")
+    if run.argument("data", "select_on_reported"):
+        found.append("The checkpoint was selected on the rows that are reported: the numbers flatter.")
+    single = run.kind in ("classification", "ordinal") and len(run.labelled)
+    if single and len(set(run.predicted.tolist())) == 1 < len(set(run.gold.tolist())):
+        found.append(f"One class, {run.labelled['prediction'][0]}, is predicted for every row.")
+    return {"lines": found}
+
+
+def learning(run: Run, figures: dict) -> dict:
+    """Losses, the headline and the learning rate over steps."""
+    if not run.history:
+        raise Missing("trainer_state.json holds no history")
+
+    def points(key):
+        return [
+            (entry["step"], entry[key])
+            for entry in run.history
+            if isinstance(entry.get(key), int | float) and math.isfinite(entry[key]) and "step" in entry
+        ]
+
+    losses = {"training": points("loss"), "validation": points("eval_loss")}
+    metric = points(f"eval_{run.headline}")
+    if not any([*losses.values(), metric]):
+        raise Missing("nothing was logged while it trained; a smaller --logging_steps does")
+    scale = 100 if is_percent(run, run.headline or "loss") else 1
+    chance = len(run.names) if run.kind in ("classification", "ordinal") else 0
+    if any(losses.values()):
+        floor = (math.log(chance), f"ln {chance}: knows nothing") if chance > 1 else None
+        figures["loss"] = plots.curves({name: line for name, line in losses.items() if line}, "loss", floor)
+    if metric:
+        words = f"validation {metric_words(run.headline)}"
+        figures["validation"] = plots.curves({"": [(step, scale * value) for step, value in metric]}, words)
+    if points("learning_rate"):
+        figures["learning_rate"] = plots.schedule(points("learning_rate"))
+    best = run.state.get("best_global_step")
+    return {"best": best if run.state.get("best_model_checkpoint") else None}
+
+
+def confusions(run: Run, figures: dict) -> dict:
+    """Which classes are taken for which; of numbers, true against predicted."""
+    need_rows(run)
+    if run.kind == "regression":
+        figures["predictions"] = plots.scatter(run.gold, run.predicted, run.names[0] if run.names else "value")
+        return {"matrix": None, "top": [], "names": []}
+    if run.kind == "multi_label":
+        return {"matrix": None, "top": [], "names": []}
+    counts = answers.confusion(run.gold, run.predicted, len(run.names))
+    figures["confusion_matrix"] = plots.confusion_matrix(counts, run.names)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    matrix = [list(zip(*row, strict=True)) for row in zip(counts.tolist(), shares.tolist(), strict=True)]
+    top = answers.top_confusions(counts)
+    return {
+        "matrix": matrix,
+        "names": run.names,
+        "few": len(run.names) <= MANY_CLASSES,
+        "top": [(run.names[true], run.names[named], rows, share) for true, named, rows, share in top],
+    }
+
+
+def classes(run: Run, figures: dict) -> dict:
+    """Every class by itself, beside how often training saw it; where there are many, the worst first."""
+    need_rows(run)
+    if run.kind == "regression":
+        raise Missing("the answers are numbers, which have no classes")
+    trained = (run.record.get("classes") or {}).get("train") or [None] * len(run.names)
+    scores = answers.class_scores(run.gold, run.predicted, len(run.names))
+    rows = [
+        {"name": name, "trained": count, "rows": of.rows, "precision": of.precision, "recall": of.recall, "f1": of.f1}
+        for name, count, of in zip(run.names, trained, scores, strict=True)
+    ]
+    if len(rows) > MANY_CLASSES:
+        rows.sort(key=lambda row: math.inf if row["f1"] is None else row["f1"])
+    return {"rows": rows, "most": max((row["trained"] or 0 for row in rows), default=0), "sorted": len(rows) > MANY_CLASSES}
+
+
+def calibration(run: Run, figures: dict) -> dict:
+    """Whether the stated probabilities are right."""
+    need_rows(run)
+    if run.kind == "regression":
+        raise Missing("the answers are numbers, which have no probabilities")
+    stated = reliability(run.gold, run.probabilities)
+    temperature, applied = run.record.get("temperature"), run.config.get("calibration_temperature")
+    other = None
+    if temperature and not applied:
+        other = reliability(run.gold, at_temperature(run.gold, run.probabilities, temperature))
+    figures["reliability"] = plots.reliability_diagram(stated, other)
+    sure = float(stated.confidence @ stated.counts / stated.counts.sum())
+    right = float(stated.accuracy @ stated.counts / stated.counts.sum())
+    return {"error": stated.error, "sure": sure, "right": right, "applied": applied} | {
+        "temperature": temperature,
+        "error_then": other.error if other else None,
+    }
+
+
+def data(run: Run, figures: dict) -> dict:
+    """Parts, classes and lengths."""
+    rows, counts = run.record.get("rows"), run.record.get("classes") or {}
+    if not rows:
+        raise Missing("run.json does not say which rows were read: it is older than this report")
+    lengths = run.record.get("lengths")
+    if lengths:
+        figures["lengths"] = plots.length_histogram(*map(np.array, (lengths["lengths"], lengths["counts"])), lengths["limit"])
+    return {
+        "rows": rows,
+        "notes": run.record.get("notes") or [],
+        "lengths": lengths,
+        "classes": sorted(zip(run.names, counts.get("train") or [], strict=False), key=lambda row: -row[1]),
+    }
+
+
+def examples(run: Run, figures: dict) -> dict:
+    """The rows that the model is most wrong about."""
+    need_rows(run)
+    chosen = answers.most_wrong(run.kind, run.gold, run.probabilities, MOST_EXAMPLES)
+    loss = answers.losses(run.kind, run.gold, run.probabilities)
+    table, rows = run.labelled, []
+    for row, suspect in chosen:
+        given = table.iloc[row]
+        texts = [str(given[name]) for name in ("text", "text_pair") if name in table]
+        rows.append(
+            {
+                "id": given["id"],
+                "texts": [text if len(text) <= LONG_TEXT else f"{text[:LONG_TEXT]} …" for text in texts],
+                "gold": answer_words(given["label"]),
+                "predicted": answer_words(given["prediction"]),
+                "loss": float(loss[row]),
+                "suspect": suspect,
+            }
+        )
+        if run.kind in ("classification", "ordinal"):
+            stated = run.probabilities[row]
+            rows[-1] |= {"of_gold": float(stated[run.gold[row]]), "of_predicted": float(stated.max())}
+    return {"rows": rows, "kind": run.kind, "suspects": sum(row["suspect"] for row in rows)}
+
+
+def answer_words(answer) -> str:
+    """A name, a number, or the names of several labels."""
+    if isinstance(answer, list | tuple | np.ndarray):
+        return ", ".join(map(str, answer)) or "none"
+    return f"{answer:.3g}" if isinstance(answer, float) else str(answer)
+
+
+def costs(run: Run, figures: dict) -> dict:
+    """Minutes, speed, memory, and what it ran on."""
+    record, results = run.record, run.results
+    memory, versions = record.get("memory") or {}, record.get("versions") or {}
+    facts = {
+        "whole run": record.get("seconds") and f"{record['seconds'] / 60:.1f} minutes",
+        "training": results.get("train_runtime") and f"{results['train_runtime'] / 60:.1f} minutes",
+        "real tokens a second": results.get("train_tokens_per_second") and f"{results['train_tokens_per_second']:,.0f}",
+        "rows a second": results.get("train_samples_per_second") and f"{results['train_samples_per_second']:,.1f}",
+        "steps": run.state.get("global_step") and f"{run.state['global_step']:,}",
+        "parameters": record.get("parameters") and f"{record['parameters']:,}",
+        "peak memory": memory.get("process_mb") and f"{memory['process_mb']:,} MB",
+        "peak memory of the device": memory.get("device_mb") and f"{memory['device_mb']:,} MB",
+        "hardware": ", ".join(record.get("devices") or []) or (record.get("cpus") and f"{record['cpus']} CPU cores"),
+        "started": record.get("started"),
+        "code": record.get("git_revision"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+    }
+    facts = {name: text for name, text in facts.items() if text}
+    if not facts:
+        raise Missing("run.json and all_results.json say nothing of it")
+    phases = sorted((record.get("seconds_of") or {}).items(), key=lambda phase: -phase[1])
+    return {"facts": facts, "phases": phases, "longest": max((seconds for _, seconds in phases), default=1)}
+
+
+def seeds(run: Run, figures: dict) -> dict:
+    """The runs of several seeds, one by one."""
+    runs = run.record.get("seeds") or []
+    metric = run.headline
+    shown = [entry for entry in runs if entry.get("value") is not None]
+    if len(shown) > 1 and metric:
+        scale = 100 if is_percent(run, metric) else 1
+        rows = [(f"seed {entry['seed']}", entry["value"], entry["low"], entry["high"]) for entry in shown]
+        figures["seeds"] = plots.intervals(rows, metric_words(metric) + (" (%)" if scale == 100 else ""), scale)
+    return {"runs": runs, "metric": metric}
+
+
+def need_rows(run: Run):
+    """Say what is missing where a section needs answers that can be judged."""
+    if run.predictions is None:
+        raise Missing(next(line for line in run.missing if line.startswith("predictions")))
+    if not len(run.labelled):
+        raise Missing("none of the predicted rows has a label")
+
+
+def command_line(run: Run, shared: bool) -> str:
+    """The command that made the run, for a shell; if it is shared, with no path of this machine."""
+    words = [str(word) for word in run.record.get("command") or []]
+    if shared:
+        words = [without_folders(word) for word in words]
+    quoted = [word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else "'" + word.replace("'", "'\"'\"'") + "'" for word in words]
+    return " ".join(["python", *quoted]) if words else ""
+
+
+def without_folders(word: str) -> str:
+    """`--train_file=/home/me/rows.csv` -> `--train_file=rows.csv`; names on the Hub keep their slash."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    windows = PureWindowsPath(value)
+    if windows.drive or "\\" in value:
+        return flag + equals + windows.name
+    outside = value.startswith(("/", "~", "./", "../"))
+    return flag + equals + (PurePosixPath(value).name if outside else value)
+
+
+SECTIONS = {
+    function.__name__: function
+    for function in (headline, warning, seeds, learning, confusions, classes, calibration, examples, data, costs)
+}

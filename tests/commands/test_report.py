@@ -1,0 +1,17 @@
+import pytest
+
+from hf_scratch.__main__ import main
+from tests.runs import make_run
+
+
+def test_the_report_is_made_again(tmp_path, capsys):
+    folder = make_run(tmp_path / "run")
+    assert main(["report", str(folder), "--shared"]) == 0
+    page = folder / "report" / "report.html"
+    assert capsys.readouterr().out == f"{page}\n" and "/home/me" not in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("folder", ["", "no/such/folder"])
+def test_a_folder_without_a_run_is_refused(tmp_path, folder, capsys):
+    assert main(["report", str(tmp_path / folder)]) == 2
+    assert "holds no run" in capsys.readouterr().err
