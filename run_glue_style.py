@@ -8,14 +8,15 @@ python run_glue_style.py --recipe quickstart --train_file reviews.csv
 import sys
 import time
 
+from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import set_seed
+from transformers import EarlyStoppingCallback, set_seed
 from transformers.utils import logging
 
 import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data import batching, cleaning, columns, doctor, sources, splits, statistics, tasks, tokenization
 from hf_scratch.data.labels import Labels
-from hf_scratch.errors import UserError
+from hf_scratch.errors import Stopped, UserError, ended
 from hf_scratch.results import card, facts, files, predictions, summary
 from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
@@ -24,21 +25,17 @@ from hf_scratch.results.narrator import Narrator
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.results.report import write_report
 from hf_scratch.sharing.certificate import certify
-from hf_scratch.training import folder, intermediate, models
+from hf_scratch.training import checkpoints, folder, intermediate, launch, models, resume
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.collapse import REMEDY, CollapseStop
+from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.temperature import divide_logits
 from hf_scratch.training.trainer import ClassificationTrainer
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, and turn what the user can mend into one message and exit code 2."""
-    try:
-        run(parse_arguments(sys.argv[1:] if argv is None else argv, metrics=METRICS))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Run; 0 done, 2 what the user can mend, in one message, 75 stopped on request and resumable."""
+    return ended(lambda: run(parse_arguments(sys.argv[1:] if argv is None else argv, metrics=METRICS)))
 
 
 def run(args: RunArguments):
@@ -46,13 +43,14 @@ def run(args: RunArguments):
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
     say = Narrator(speaks=args.training.process_index == 0)
+    launch.check_processes(args.training.world_size)
 
     task = tasks.choose_task(args.data)
     (output_dir,) = broadcast_object_list([args.output_dir(task.name)])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
-    resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
+    checkpoint = resume.find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
     if args.training.process_index == 0:
-        folder.check_folder(output_dir, resume, args.results.overwrite_output_dir, args.inputs())
+        folder.check_folder(output_dir, checkpoint, args.results.overwrite_output_dir, args.inputs())
 
     with say.step("read the data"):
         parts, labels = read_data(args, task, say)
@@ -62,18 +60,16 @@ def run(args: RunArguments):
     scoring = scoring_for(labels, task.name, args.results.metric_name)
     select_by_headline(args.training, scoring, args.given)
     trainer = make_trainer(args, model, tokenizer, parts, labels, scoring)
-    first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not resume else None
-    if args.training.process_index == 0:
-        folder.open_folder(output_dir, args.results.overwrite_output_dir and not resume)
-        files.write_record(output_dir, **args.record(), data=files.data_fingerprint(parts), **files.environment())
-        names = {"task": task.name, "model": args.model_label, "parameters": model.num_parameters()}
-        files.write_record(output_dir, execution=trainer.execution, **names, **facts.data_facts(parts, labels, tokens))
+    first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not checkpoint else None
+    names = {"task": task.name, "model": args.model_label, "parameters": model.num_parameters()}
+    known = {"execution": trainer.execution, **names, **facts.data_facts(parts, labels, tokens)}
+    open_record(args, parts, checkpoint, known, say)
     for choice in trainer.execution.values():
         say(f"  {choice}")
     if first is not None:
         intermediate.train_first(trainer, first, args.intermediate)
     with say.step("train"):
-        train(args, trainer, parts, labels, resume, say)
+        train(args, trainer, parts, labels, checkpoint, say)
     results = report(args, trainer, parts, labels, scoring, task.name, say)
     if trainer.is_world_process_zero():
         with say.step("certify"):
@@ -85,6 +81,7 @@ def run(args: RunArguments):
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     if trainer.collapse.found and args.results.collapse_stop:
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
+    PartialState().destroy_process_group()
 
 
 def read_data(args: RunArguments, task: tasks.Task, say):
@@ -150,11 +147,24 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, sc
             regularization=args.regularization,
             speed=args.speed,
             collapse=CollapseStop(labels.num_labels, args.results.collapse_stop),
+            callbacks=[EarlyStoppingCallback(patience)] if (patience := args.regularization.early_stopping_patience) else None,
         )
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(
             f"Trainer refuses these flags: {' '.join(str(error).split())}; mend or leave away the one named"
         ) from error
+
+
+def open_record(args: RunArguments, parts, checkpoint: str | None, known: dict, say):
+    """The folder with its record; one that is gone on with keeps its own, if it is the same run."""
+    record, fingerprint = args.record(), files.data_fingerprint(parts)
+    if checkpoint:
+        note = resume.check_same_run(checkpoint, record["arguments"], fingerprint, args.training.world_size)
+        say(f"going on from {checkpoint}{f' ({note})' if note else ''}")
+    if args.training.process_index == 0:
+        folder.open_folder(args.training.output_dir, args.results.overwrite_output_dir and not checkpoint)
+        known = {**record, **launch.record(args), "data": fingerprint, **files.environment(), **known}
+        resume.write_start(args.training.output_dir, checkpoint, known, files.write_record)
 
 
 def read_first(args: RunArguments, parts, labels: Labels, tokenizer, say):
@@ -168,18 +178,23 @@ def read_first(args: RunArguments, parts, labels: Labels, tokenizer, say):
     return rows
 
 
-def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, resume: str | None, say):
+def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, checkpoint: str | None, say):
     """Train and save; what is saved last is the best checkpoint, if the run was asked to select one, calibrated if asked."""
     if args.training.do_train:
-        metrics = trainer.train(resume_from_checkpoint=resume).metrics
-        tokens = trainer.state.epoch * sum(map(len, parts["train"]["input_ids"]))
+        stop, epochs_before = StopOnRequest(), resume.epochs_before(checkpoint)
+        trainer.add_callback(stop)
+        metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+        if stop.stopped_at is not None:
+            raise Stopped(f"stopped after step {stop.stopped_at}, all of it saved; go on with\n{launch.resume_command(args)}")
+        tokens = (trainer.state.epoch - epochs_before) * sum(map(len, parts["train"]["input_ids"]))
         metrics["train_samples"] = len(parts["train"])
         metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
         trainer.save_metrics("train", metrics)
         trainer.save_state()
     if args.results.calibrate:
         say(calibrate(trainer, parts.get("selection", parts.get("validation")), labels))
-    trainer.save_model()
+    with checkpoints.explained(args.training.output_dir):
+        trainer.save_model()
 
 
 def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:

@@ -6,7 +6,7 @@ import pkgutil
 import sys
 
 from . import commands
-from .errors import UserError, closest
+from .errors import UserError, closest, ended
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,14 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run a verb.
 
     Returns:
-        0 done, 2 the user can mend it.
+        0 done, 2 the user can mend it, 75 stopped on request and resumable.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        return run(argv)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return ended(lambda: run(sys.argv[1:] if argv is None else argv))
 
 
 def run(argv: list[str]) -> int:

@@ -1,8 +1,54 @@
-"""The one kind of error that a user can mend."""
+"""How a command ends that does not end well: what the user can mend, and what was stopped and can go on."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from .screen import show
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "connection was lost", "ProcessGroup", "Socket Timeout")
 
 
 class UserError(ValueError):
     """What the user can mend. Its message gives the value, the rule and the remedy; commands exit with code 2."""
+
+
+class Stopped(Exception):
+    """A run that ended on request, between two steps, and can go on from there; commands exit with code 75 (EX_TEMPFAIL)."""
+
+
+def ended(action: Callable[[], int | None]) -> int:
+    """Run a command; its exit code: 0 done, 2 the user can mend it, 75 stopped and can go on.
+
+    One of several processes ends at once, whatever the others do: their launcher ends them, so that nobody waits.
+    """
+    try:
+        return action() or 0
+    except UserError as error:
+        code, words = 2, f"error: {error}"
+    except Stopped as error:
+        code, words = 75, str(error)
+    except Exception:
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            raise
+        code, words = 1, traceback.format_exc()
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        show(words, file=sys.stderr)
+        return code
+    leave(code, words)
+
+
+def leave(code: int, words: str):
+    """End one of several processes, the one that failed first: where all fail alike, one message is enough."""
+    rank = int(os.environ.get("RANK", 0))
+    lost = any(mark in words for mark in LOST)
+    time.sleep(5 if lost else 2 if rank else 0)
+    if code != 75 or rank == 0:
+        show("ended, because another process has" if lost else words, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(code)  # waiting for the others' last exchange would be waiting for ever
 
 
 def closest(word: str, choices) -> str:

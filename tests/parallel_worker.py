@@ -50,7 +50,7 @@ def make_trainer(model, folder, rows, batch_size: int, **changes) -> Classificat
         "dataloader_pin_memory": False,
     }
     args = TrainingArguments(**arguments | changes)
-    return ClassificationTrainer(model=model, args=args, train_dataset=rows, compute_metrics=weigh)
+    return ClassificationTrainer(model=model, args=args, train_dataset=rows, eval_dataset=make_rows(7), compute_metrics=weigh)
 
 
 def weigh(prediction) -> dict:

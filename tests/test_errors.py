@@ -1,13 +1,60 @@
+import os
+import sys
+
 import pytest
 
-from hf_scratch.errors import UserError, closest
+from hf_scratch.errors import Stopped, UserError, closest, ended
 
 
-def test_a_user_error_is_a_value_error():
-    with pytest.raises(ValueError, match="mend me"):
-        raise UserError("mend me")
+def raising(error):
+    def action():
+        raise error
+
+    return action
 
 
-@pytest.mark.parametrize(("word", "hint"), [("hiden_size", " Did you mean hidden_size?"), ("zebra", "")])
-def test_the_closest_choice_is_named_where_one_is_close(word, hint):
-    assert closest(word, {"hidden_size": 2, "vocab_size": 3}) == hint
+def test_the_closest_choice_is_proposed_and_none_if_all_are_far():
+    assert closest("hiden_size", ["hidden_size", "vocab_size"]) == " Did you mean hidden_size?"
+    assert closest("zebra", ["hidden_size"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "printed"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 3, 3, ""),
+        (raising(UserError("x is 1, but 2; give 3")), 2, "error: x is 1, but 2; give 3\n"),
+        (raising(Stopped("stopped after step 3")), 75, "stopped after step 3\n"),
+        (raising(UserError("class \x1b[2J")), 2, "error: class \\x1b[2J\n"),
+    ],
+)
+def test_exit_codes_and_messages(action, code, printed, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert ended(action) == code
+    assert capsys.readouterr().err == printed
+
+
+def test_what_is_our_fault_keeps_its_trace(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(ZeroDivisionError):
+        ended(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "printed"),
+    [
+        (UserError("x is 1"), 2, "error: x is 1"),
+        (KeyError("x"), 1, "KeyError: 'x'"),
+        (RuntimeError("Connection closed by peer"), 1, "ended, because another process has"),
+    ],
+)
+def test_one_of_several_processes_ends_at_once_with_its_message(error, code, printed, monkeypatch, capsys):
+    """By os._exit: without waiting for threads and exit handlers, which may wait for other processes."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(os, "_exit", lambda code: sys.exit(code))
+    with pytest.raises(SystemExit) as end:
+        ended(raising(error))
+    assert end.value.code == code
+    assert capsys.readouterr().err.strip().splitlines()[-1] == printed

@@ -14,7 +14,7 @@ TOP = {
     *(".ci", ".gitignore"),
 }
 ARROW = ["data", "model", "training", "results", "sharing"]
-GROUND = {"errors", "__init__"}
+GROUND = {"errors", "screen", "__init__"}
 MODEL_MAY_IMPORT = {"torch", "transformers", "huggingface_hub"}
 REPORT_MAY_NOT_IMPORT = {"torch", "transformers"}
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
+from ..screen import show
+
 PATIENCE = 2.0  # seconds; a step that is done sooner shows nothing
 
 
@@ -31,7 +33,7 @@ class Narrator:
 
     def __call__(self, line: str):
         if self.speaks:
-            print(line, flush=True)
+            show(line, flush=True)
 
     def note(self, text: str):
         """Say what a reader of the results must know."""

@@ -14,6 +14,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from ..data.arguments import DataArguments
 from ..errors import UserError, closest
+from .optimization import check_optimization
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 GROUPS = ("model", "data", "training", "from_scratch", "from_pretrained")
@@ -72,7 +73,15 @@ class RegularizationArguments:
         metadata={"help": "Weight of the divergence between two passes with different dropout (R-Drop, Liang et al. 2021)."},
     )
 
+    early_stopping_patience: int = field(
+        default=0, metadata={"help": "End training after so many evaluations in a row without a new best one; 0 never does."}
+    )
+
     def __post_init__(self):
+        if self.early_stopping_patience < 0:
+            raise ValueError(
+                f"--early_stopping_patience is {self.early_stopping_patience}, but a count is not negative; 0 is off, try 3"
+            )
         if not 0 <= self.token_dropout < 1:
             raise ValueError(f"--token_dropout is {self.token_dropout:g}, but a probability is from 0 to below 1; try 0.1")
         if self.r_drop < 0:
@@ -256,12 +265,14 @@ def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArgume
     values = recipe_values(recipe, given) if recipe else {}
     parser.given([f"--{name}" for name in values])
     *groups, training, extra = parse(parser, [*as_flags(values), *argv])
-    model, data, results = groups[:3]
+    model, _, results, regularization = groups[:4]
     if extra:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
     check_training(training, metrics)
+    check_early_stopping(regularization, training)
+    check_optimization(training)
     settle_training(training, given | set(values))
     return RunArguments(*groups, training, [sys.argv[0], *argv], given | set(values))
 
@@ -369,11 +380,23 @@ def check_training(training: TrainingArguments, metrics: Collection[str]):
         )
 
 
+def check_early_stopping(regularization: RegularizationArguments, training: TrainingArguments):
+    """Patience counts evaluations, and what is kept at the end is the best of them."""
+    patience = regularization.early_stopping_patience
+    if patience and (not training.load_best_model_at_end or training.eval_strategy == "no"):
+        raise UserError(
+            f"--early_stopping_patience {patience} given, but it counts evaluations without a new best checkpoint; add "
+            "--eval_strategy epoch --save_strategy epoch --load_best_model_at_end"
+        )
+
+
 def settle_training(training: TrainingArguments, given: set[str]):
     """Without --do_train, --do_eval and --do_predict, do all of them; pin memory only where there is a device to copy to."""
     if not given.intersection(ACTIONS):
         training.do_train = training.do_eval = training.do_predict = True
     if training.device.type == "cpu":
         training.dataloader_pin_memory = False
+    training.restore_callback_states_from_checkpoint = True  # the patience of early stopping
+    training.logging_nan_inf_filter = False  # it would hide what FiniteLoss stops at, and wait for the device at each step
     if training.do_train is False and training.load_best_model_at_end:
         training.load_best_model_at_end = False

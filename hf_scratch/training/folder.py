@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import UserError
+from .checkpoints import what_is_missing
+from .resume import RECORD, checkpoints, has_optimizer
 
-RECORD = "run.json"
 # What a run writes: the rest of a folder is the user's, and stays.
 WRITTEN = (
     *("checkpoint-*", "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.txt"),
-    *("special_tokens_map.json", "training_args.bin", "*_results.json", "trainer_state.json", "predictions.*"),
+    *("special_tokens_map.json", "best", "last", "unfinished", "*_results.json", "trainer_state.json", "predictions.*"),
     *("roundtrip.json", "report", "README.md", "*.py", RECORD),
 )
 
@@ -44,9 +45,10 @@ def check_folder(folder: str, checkpoint: str | None, overwrite: bool, inputs: I
     if checkpoint:
         return
     if not overwrite:
+        resumable = any(what_is_missing(found) is None and has_optimizer(found) for found in checkpoints(folder))
+        going_on = "continue it with --resume_from_checkpoint last, " if resumable else ""
         raise UserError(
-            f"--output_dir {folder} holds a run; continue it with --resume_from_checkpoint last, replace it with "
-            "--overwrite_output_dir, or give another folder"
+            f"--output_dir {folder} holds a run; {going_on}replace it with --overwrite_output_dir, or give another folder"
         )
     inside = [name for name in inputs if name and Path(name).resolve().is_relative_to(path)]
     if inside:
@@ -58,31 +60,5 @@ def open_folder(folder: str, overwrite: bool):
     path = Path(folder).resolve()
     if overwrite and Path(path, RECORD).exists():
         for entry in [entry for pattern in WRITTEN for entry in path.glob(pattern)]:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     path.mkdir(parents=True, exist_ok=True)
-
-
-def find_checkpoint(folder: str, asked: str | None) -> str | None:
-    """The checkpoint to go on from: None, a path, or the `last` whole one of the folder.
-
-    Raises:
-        UserError: if there is none that is whole and holds its optimizer.
-    """
-    if asked is None:
-        return None
-    wanted = [Path(asked)]
-    if asked in ("last", "true", "True"):
-        wanted = sorted(Path(folder).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    # Trainer writes its state last: a checkpoint without one was cut off while it was saved.
-    whole = [path for path in wanted if Path(path, "trainer_state.json").is_file()]
-    if not whole:
-        raise UserError(
-            f"--resume_from_checkpoint {asked}: there is no whole checkpoint in {folder}; give the folder of one, or leave the "
-            "flag away to begin anew"
-        )
-    if not any(whole[0].glob("optimizer*")) and not any(whole[0].glob("pytorch_model_fsdp*")):
-        raise UserError(
-            f"{whole[0]} was saved without its optimizer (save_only_model), so that going on from it would be another run; "
-            "begin anew, and add --save_only_model false to be able to resume"
-        )
-    return str(whole[0])

@@ -2,16 +2,20 @@
 
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_worker
 
 from .arguments import RegularizationArguments, SpeedArguments
+from .checkpoints import read_pending, save_whole
 from .collapse import CollapseStop
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
+from .faults import FiniteLoss, is_out_of_memory, out_of_memory
 from .padding_free import CountTokens, choose_padding_free
 from .token_batches import TokenBatches, row_lengths
 
@@ -54,6 +58,9 @@ class ClassificationTrainer(Trainer):
             self.add_callback(collapse)
         self.rows = None  # positions of the rows of the present batch
         self.answers = None
+        self.aside = None  # where a checkpoint is written, while it is
+        self.finite = FiniteLoss(self.train_dataset)
+        self.add_callback(self.finite)
 
     def _remove_unused_columns(self, dataset, description=None):
         """What the model takes, and each row's position, by which its answer is known."""
@@ -148,9 +155,25 @@ class ClassificationTrainer(Trainer):
             loss = loss * ((self.rows != FILLER).sum() * batches / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Trainer's, with its loss looked at, and memory that does not suffice explained."""
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        except RuntimeError as error:
+            if self.args.auto_find_batch_size or not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.args, inputs, training=True) from error
+        self.finite.watch(self.state.global_step + 1, loss, self.rows)
+        return loss
+
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Trainer's, with the answers kept for `evaluation_loop`, which needs nothing of them until all are there."""
-        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        try:
+            loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.args, inputs, training=False) from error
         self.answers.add(self.rows, loss, logits, labels)
         return None, None, None
 
@@ -171,6 +194,36 @@ class ClassificationTrainer(Trainer):
             metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(logits, labels, metrics, len(dataloader.dataset))
+
+    def _get_output_dir(self, trial):
+        return self.aside or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial):
+        save_whole(self, lambda: super(ClassificationTrainer, self)._save_checkpoint(model, trial))
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")))
+
+    def _push_from_checkpoint(self, checkpoint_folder):
+        """Trainer's, once the checkpoint is in its place."""
+        if not self.aside:
+            super()._push_from_checkpoint(checkpoint_folder)
+
+    def _save(self, output_dir=None, state_dict=None):
+        """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
+        super()._save(output_dir, state_dict)
+        Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _load_rng_state(self, checkpoint):
+        """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
+        super()._load_rng_state(checkpoint)
+        read_pending(self, checkpoint)
+
+    def _finalize_training(self, trial, num_train_samples, start_time):
+        """Trainer's, without deleting the last checkpoint where it is not the best: it is there to go on from."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        output = super()._finalize_training(trial, num_train_samples, start_time)
+        self.args.save_total_limit = limit
+        return output
 
 
 def drop_tokens(inputs: dict[str, torch.Tensor], probability: float, special_ids: list[int]) -> dict[str, torch.Tensor]:

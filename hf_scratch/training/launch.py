@@ -1,0 +1,101 @@
+"""How many processes a run has, how many were asked for, and the command that starts it again."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import psutil
+from accelerate.commands.config import config_args
+
+from ..errors import UserError
+from .arguments import RunArguments, hide_token
+
+LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "accelerate.commands.launch")
+DROPPED = ("--resume_from_checkpoint", "--overwrite_output_dir")
+
+
+def check_processes(running: int):
+    """Refuse to be one of several copies that know nothing of each other, and to be fewer than were asked for.
+
+    Args:
+        running: processes that train together.
+
+    Raises:
+        UserError: if more were asked for.
+    """
+    asked, by = asked_for(launcher(), os.environ)
+    if asked > running:
+        raise UserError(
+            f"{by} asks for {asked} processes, but {running} {'is' if running == 1 else 'are'} running together (accelerate "
+            f"starts one where it was told --cpu); start them with torchrun --nproc_per_node {asked} run_glue_style.py ... "
+            "--use_cpu (or without --use_cpu on GPUs)"
+        )
+
+
+def asked_for(words: list[str], environment) -> tuple[int, str]:
+    """How many processes the launcher's command line or the job asks for, and which of them says so.
+
+    Args:
+        words: of the launcher's command line, empty if there is none.
+        environment: variables.
+    """
+    if any(Path(word).name.startswith("accelerate") for word in words[:3]) and "launch" in " ".join(words):
+        named = value_of(words, "--num_processes")
+        if named is None:
+            path = value_of(words, "--config_file") or config_args.default_config_file
+            named = config_args.load_config_from_file(path).num_processes if Path(path).is_file() else 1
+        return int(named), "accelerate launch"
+    for variable in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+        if environment.get(variable, "").isdigit():
+            return int(environment[variable]), variable
+    return 1, "nobody"
+
+
+def value_of(words: list[str], flag: str) -> str | None:
+    """Of `--flag value` or `--flag=value`, underscores and dashes alike."""
+    spelled = [word.replace("-", "_") if word.startswith("--") else word for word in words]
+    for place, word in enumerate(spelled):
+        name, equals, value = word.partition("=")
+        if name == flag.replace("-", "_"):
+            return value if equals else words[place + 1] if place + 1 < len(words) else None
+    return None
+
+
+def launcher() -> list[str]:
+    """The command line of the launcher that started this process; empty if a person or a script did."""
+    try:
+        words = psutil.Process().parent().cmdline()
+    except (psutil.Error, AttributeError):
+        return []
+    return words if any(Path(word).name in LAUNCHERS for word in words[:4]) else []
+
+
+def start_words(args: RunArguments) -> list[str]:
+    """The words before the flags: the launcher with its own flags, and the script."""
+    words, script = launcher(), Path(args.command[0]).name
+    places = [place for place, word in enumerate(words) if Path(word).name in (script, Path(script).stem)]
+    return words[: places[0] + 1] if places else [Path(sys.executable).name, args.command[0]]
+
+
+def resume_command(args: RunArguments) -> str:
+    """The command that goes on with this run from its last checkpoint."""
+    words, skipped = [], False
+    for word in hide_token(args.command[1:]):
+        name = word.split("=")[0].replace("-", "_").replace("__", "--", 1)
+        skipped = (word.startswith("--") and name in DROPPED) or (skipped and not word.startswith("--"))
+        words += [] if skipped else [word]
+    if value_of(words, "--output_dir") is None:
+        words += ["--output_dir", args.training.output_dir]
+    return shlex.join([*start_words(args), *words, "--resume_from_checkpoint", "last"])
+
+
+def record(args: RunArguments) -> dict:
+    """What run.json holds of the processes."""
+    training = args.training
+    return {
+        "processes": training.world_size,
+        "launcher": hide_token(start_words(args)),
+        "mode": training.parallel_mode.value,
+        "precision": "bf16" if training.bf16 else "fp16" if training.fp16 else "float32",
+    }

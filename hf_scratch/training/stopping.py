@@ -1,0 +1,60 @@
+"""Ending on request: a signal finishes the step, saves, and leaves a run that can go on."""
+
+import signal
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopOnRequest(TrainerCallback):
+    """Turns SIGTERM and SIGINT into a checkpoint at the end of the step, the same on all processes.
+
+    `stopped_at` is the step at which training was ended so, None if it was not.
+    """
+
+    def __init__(self):
+        self.signal = self.stopped_at = self.saved_at = self.group = None
+        self.handlers = {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if args.world_size > 1 and self.group is None:
+            # Beside the devices' own channel, so that asking at each step does not wait for them.
+            self.group = distributed.new_group(backend="gloo")
+        for number in SIGNALS:
+            self.handlers[number] = signal.signal(number, self.remember)
+
+    def remember(self, number, frame):
+        """Keep the signal for the end of the step. Asked twice by a key, end at once (launchers pass each key on twice)."""
+        if self.signal and number == signal.SIGINT and self.group is None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.agreed():
+            self.stopped_at = state.global_step
+            args.save_only_model = False  # what is saved now is there to go on from
+            control.should_save = control.should_training_stop = True
+
+    def agreed(self) -> bool:
+        """Whether any process was asked to stop."""
+        if self.group is None:
+            return self.signal is not None
+        asked = torch.tensor(self.signal or 0)
+        distributed.all_reduce(asked, distributed.ReduceOp.MAX, self.group)
+        return bool(asked)
+
+    def on_save(self, args, state, control, **kwargs):
+        self.saved_at = state.global_step
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """The epoch has not ended: no evaluation, and a checkpoint only if the step has left none."""
+        if self.stopped_at is not None:
+            control.should_log = control.should_evaluate = False
+            control.should_save = self.saved_at != self.stopped_at
+
+    def on_train_end(self, args, state, control, **kwargs):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,133 @@
+import errno
+import json
+import os
+import resource
+import shutil
+
+import pytest
+import torch
+
+from hf_scratch.errors import UserError
+from hf_scratch.training import checkpoints
+from hf_scratch.training.checkpoints import explained, is_of_the_disk, point, what_is_missing
+from hf_scratch.training.resume import find_checkpoint
+from tests.parallel_worker import MODELS, SIZES, make_rows, make_trainer
+
+
+def tiny_trainer(folder, **changes):
+    config_class, model_class = MODELS["scratch"]
+    torch.manual_seed(0)
+    changes = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2} | changes
+    return make_trainer(model_class(config_class(**SIZES)), folder, make_rows(53), 12, **changes)
+
+
+def test_checkpoints_are_whole_and_known_by_name(tmp_path):
+    trainer = tiny_trainer(
+        tmp_path,
+        eval_strategy="steps",
+        eval_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="checksum",
+        save_total_limit=1,
+    )
+    values = iter([1.0, 3.0, 2.0])  # the second evaluation is the best
+    trainer.compute_metrics = lambda _: {"checksum": next(values)}
+    trainer.train()
+    folders = sorted(path.name for path in tmp_path.glob("checkpoint-*"))
+    assert folders == ["checkpoint-4", "checkpoint-6"]  # the best and the last, though only one was to be kept
+    assert os.readlink(tmp_path / "best") == "checkpoint-4" and os.readlink(tmp_path / "last") == "checkpoint-6"
+    for folder in folders:
+        assert what_is_missing(tmp_path / folder) is None
+        state = json.loads((tmp_path / folder / "trainer_state.json").read_text())
+        assert state["best_model_checkpoint"] == str(tmp_path / "checkpoint-4")
+    assert not (tmp_path / "unfinished").exists() and not list(tmp_path.rglob("training_args.bin"))
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_ends_with_the_newest_whole_checkpoint_in_its_place(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path)
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda *args: full() if trainer.state.global_step == 4 else save(*args))
+    with pytest.raises(UserError, match=r"checkpoint-4 could not be written .*No space left.*checkpoint-2 is whole"):
+        trainer.train()
+    assert [path.name for path in tmp_path.glob("*")] and not (tmp_path / "unfinished").exists()
+    assert find_checkpoint(str(tmp_path), "last") == str(tmp_path / "checkpoint-2")
+
+
+def test_a_file_that_the_system_does_not_let_grow(tmp_path):
+    """The same from libraries in Rust and C++, which raise what they like."""
+    trainer = tiny_trainer(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        with pytest.raises(UserError, match=r"checkpoint-2 could not be written .*no checkpoint is whole yet"):
+            trainer.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.glob("checkpoint-*")) and not (tmp_path / "unfinished").exists()
+
+
+def test_what_is_not_the_disks_is_not_called_so():
+    assert is_of_the_disk(OSError(errno.ENOSPC, "full")) and not is_of_the_disk(OSError(errno.ENOENT, "no such file"))
+    assert is_of_the_disk(RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/1"))
+    assert not is_of_the_disk(RuntimeError("Connection closed by peer")) and not is_of_the_disk(KeyError("x"))
+    with pytest.raises(KeyError), explained("."):
+        raise KeyError("x")
+
+
+def test_writing_the_model_on_a_full_disk_is_explained(tmp_path):
+    with pytest.raises(UserError, match=r"model.safetensors could not be written .*make room"), explained(str(tmp_path)):
+        full()
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    tiny_trainer(folder, max_steps=4).train()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "flaw"),
+    [
+        ("optimizer.pt", "optimizer.pt has 100 of"),
+        ("model.safetensors", "model.safetensors has 100 of"),
+        ("trainer_state.json", "trainer_state.json or files.json is cut off or damaged"),
+        ("files.json", "trainer_state.json or files.json is cut off or damaged"),
+        ("rng_state.pth", "rng_state.pth has 100 of"),
+    ],
+)
+def test_a_truncated_checkpoint_is_passed_over_and_named(two_checkpoints, tmp_path, name, flaw):
+    folder = tmp_path / "run"
+    shutil.copytree(two_checkpoints, folder, symlinks=True)
+    with open(folder / "checkpoint-4" / name, "r+b") as file:
+        file.truncate(100)
+    said = []
+    assert find_checkpoint(str(folder), "last", said.append) == str(folder / "checkpoint-2")
+    assert flaw in said[0] and "going on from" in said[0]
+    with pytest.raises(UserError, match=r"no whole checkpoint in .*checkpoint-2 is whole: --resume_from_checkpoint last"):
+        find_checkpoint(str(folder), str(folder / "checkpoint-4"))
+
+
+def test_a_checkpoint_lacking_a_file_is_not_whole(two_checkpoints, tmp_path):
+    shutil.copytree(two_checkpoints / "checkpoint-4", tmp_path / "checkpoint-4")
+    (tmp_path / "checkpoint-4" / "scheduler.pt").unlink()
+    assert what_is_missing(tmp_path / "checkpoint-4") == "scheduler.pt has gone"
+
+
+def test_a_checkpoint_written_twice_is_the_second(tmp_path):
+    for content in ("first", "second"):
+        (tmp_path / checkpoints.ASIDE / "checkpoint-1").mkdir(parents=True)
+        (tmp_path / checkpoints.ASIDE / "checkpoint-1" / "file").write_text(content)
+        checkpoints.move(tmp_path / checkpoints.ASIDE / "checkpoint-1", tmp_path / "checkpoint-1")
+        shutil.rmtree(tmp_path / checkpoints.ASIDE)
+    assert (tmp_path / "checkpoint-1" / "file").read_text() == "second"
+
+
+def test_links_are_renewed(tmp_path):
+    for best, last in ((None, "checkpoint-1"), ("x/checkpoint-1", "checkpoint-2")):
+        point(tmp_path, best, last)
+    assert os.readlink(tmp_path / "best") == "checkpoint-1" and os.readlink(tmp_path / "last") == "checkpoint-2"

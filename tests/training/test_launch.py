@@ -1,0 +1,72 @@
+import pytest
+
+from hf_scratch.errors import UserError
+from hf_scratch.training import launch
+from hf_scratch.training.arguments import parse_arguments
+
+ACCELERATE = ["python", "/bin/accelerate", "launch", "--cpu"]
+
+
+@pytest.fixture(autouse=True)
+def no_config(monkeypatch, tmp_path):
+    monkeypatch.setattr(launch.config_args, "default_config_file", str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "asked"),
+    [
+        ([], {}, 1),
+        ([*ACCELERATE, "--num_processes", "2", "run_glue_style.py"], {}, 2),
+        ([*ACCELERATE, "--num-processes=3", "run_glue_style.py"], {}, 3),
+        ([*ACCELERATE, "run_glue_style.py"], {}, 1),
+        (["python", "-m", "accelerate.commands.launch", "--num_processes", "2"], {}, 2),
+        ([], {"SLURM_STEP_NUM_TASKS": "4"}, 4),
+        ([], {"SLURM_NTASKS": "4"}, 1),  # of the job, in whose script one process is right
+        ([], {"OMPI_COMM_WORLD_SIZE": "2"}, 2),
+        (["/usr/bin/python", "/usr/bin/torchrun", "--nproc_per_node", "2"], {}, 1),  # it starts what it was asked for
+    ],
+)
+def test_how_many_processes_were_asked_for(words, environment, asked):
+    assert launch.asked_for(words, environment)[0] == asked
+
+
+def test_a_config_file_asks_too(tmp_path, monkeypatch):
+    path = tmp_path / "config.yaml"
+    path.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nnum_processes: 5\nuse_cpu: true\n")
+    assert launch.asked_for([*ACCELERATE, "--config_file", str(path)], {})[0] == 5
+
+
+def test_fewer_than_asked_for_are_refused(monkeypatch):
+    monkeypatch.setattr(launch, "launcher", lambda: [*ACCELERATE, "--num_processes", "2"])
+    launch.check_processes(2)
+    with pytest.raises(UserError, match=r"accelerate launch asks for 2 processes, but 1 is running .*--nproc_per_node 2"):
+        launch.check_processes(1)
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["run_glue_style.py"])
+    flags = ["--model_type", "scratch", "--train_file", "my rows.csv", "--token", "hf_secret", "--use_cpu"]
+    return parse_arguments(
+        [*flags, "--overwrite_output_dir", "--output_dir", "run", "--resume_from_checkpoint", "run/checkpoint-3"]
+    )
+
+
+def test_the_command_that_goes_on_is_the_same_with_its_checkpoint(arguments, monkeypatch):
+    monkeypatch.setattr(launch, "launcher", lambda: [])
+    flags = "--model_type scratch --train_file 'my rows.csv' --token '***' --use_cpu --output_dir run"
+    assert launch.resume_command(arguments).endswith(f" run_glue_style.py {flags} --resume_from_checkpoint last")
+
+
+def test_under_a_launcher_the_command_starts_with_it(arguments, monkeypatch):
+    words = ["python", "/bin/torchrun", "--nproc_per_node", "2", "run_glue_style.py", "--model_type", "scratch"]
+    monkeypatch.setattr(launch, "launcher", lambda: words)
+    assert launch.resume_command(arguments).startswith("python /bin/torchrun --nproc_per_node 2 run_glue_style.py --model_type")
+    assert launch.record(arguments)["launcher"] == words[:5]
+
+
+def test_the_folder_is_named_where_it_was_not(arguments, monkeypatch):
+    monkeypatch.setattr(launch, "launcher", lambda: [])
+    arguments.command = ["run_glue_style.py", "--recipe", "quickstart"]
+    arguments.training.output_dir = "runs/quickstart-1"
+    assert launch.resume_command(arguments).endswith("--output_dir runs/quickstart-1 --resume_from_checkpoint last")
