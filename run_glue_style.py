@@ -24,6 +24,7 @@ from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_f
 from hf_scratch.results.narrator import Narrator
 from hf_scratch.results.outcome import Outcome, predict
 from hf_scratch.results.report import write_report
+from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import checkpoints, folder, intermediate, launch, models, resume
 from hf_scratch.training.arguments import RunArguments, parse_arguments
@@ -51,6 +52,7 @@ def run(args: RunArguments):
     checkpoint = resume.find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
     if args.training.process_index == 0:
         folder.check_folder(output_dir, checkpoint, args.results.overwrite_output_dir, args.inputs())
+    remote = hub.take_over(args.training, args.model.token)
 
     with say.step("read the data"):
         parts, labels = read_data(args, task, say)
@@ -68,16 +70,23 @@ def run(args: RunArguments):
         say(f"  {choice}")
     if first is not None:
         intermediate.train_first(trainer, first, args.intermediate)
+    texts = few_texts(parts["train"])
+    pusher = remote and hub.PushOnSave(remote, tokenizer, texts)
+    if pusher:
+        trainer.add_callback(pusher)
     with say.step("train"):
         train(args, trainer, parts, labels, checkpoint, say)
     results = report(args, trainer, parts, labels, scoring, task.name, say)
     if trainer.is_world_process_zero():
         with say.step("certify"):
-            share(trainer, tokenizer, parts["train"], say)
+            share(trainer, tokenizer, texts, say)
         spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
         files.write_record(output_dir, results=results, collapsed=trainer.collapse.found, notes=say.notes, **spent)
         with say.step("write the report"):
             write_report(output_dir)
+    if pusher:
+        with say.step("push"):
+            pusher.finish(output_dir, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     if trainer.collapse.found and args.results.collapse_stop:
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
@@ -252,11 +261,15 @@ def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, tra
     card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, outcome.labels, scoring)
 
 
-def share(trainer: ClassificationTrainer, tokenizer, rows, say):
-    """Prove that the folder loads elsewhere, before anybody is told that the run is done."""
+def few_texts(rows) -> list:
+    """Some real texts, or pairs of texts, for the certificate."""
     columns_of_text = [name for name in ("text", "text_pair") if name in rows.column_names]
     texts = [[row[name] for name in columns_of_text] for row in rows.select(range(min(8, len(rows))))]
-    texts = [text[0] if len(text) == 1 else text for text in texts]
+    return [text[0] if len(text) == 1 else text for text in texts]
+
+
+def share(trainer: ClassificationTrainer, tokenizer, texts: list, say):
+    """Prove that the folder loads elsewhere, before anybody is told that the run is done."""
     result = certify(trainer.args.output_dir, trainer.model, tokenizer, texts)
     say(f"reloaded elsewhere: {result['weights']} weights, and the logits of {result['texts']} texts, equal to the last bit")
 
