@@ -14,7 +14,19 @@ from transformers import EarlyStoppingCallback, set_seed
 from transformers.utils import logging
 
 import hf_scratch  # noqa: F401  registers the scratch model
-from hf_scratch.data import batching, cleaning, columns, doctor, sources, splits, statistics, tasks, tokenization
+from hf_scratch.data import (
+    arrow,
+    batching,
+    cleaning,
+    columns,
+    doctor,
+    long_text,
+    sources,
+    splits,
+    statistics,
+    tasks,
+    tokenization,
+)
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import Stopped, UserError, ended
 from hf_scratch.results import card, facts, files, predictions, summary
@@ -125,15 +137,23 @@ def build(args: RunArguments, parts, labels: Labels, say):
     order = models.class_order(config, labels, args.training.do_train)
     if order != labels:
         parts, labels = columns.renumber(parts, labels, order), order
-    texts = [text for pair in columns.texts_of(parts["train"]) for text in pair]
+    sample = statistics.sample_rows(parts["train"], tokenization.ROWS_OF_VOCABULARY, args.data.split_seed)
+    texts = [text for row in arrow.iterate_texts(sample) for text in row]
     tokenizer = models.load_tokenizer(args.model, texts, args.data.max_seq_length)
     model = models.build_model(args.model, config, tokenizer, labels)
     length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
     if length < args.data.max_seq_length:
         say.note(f"max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
     args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
+    policy = long_text.settle_policy(args.data, tokenizer)
+    how = tokenization.Tokenizing(
+        tokenizer, length, policy, args.data.preprocessing_num_workers, args.model.cache_dir, args.data.overwrite_cache
+    )
     with args.training.main_process_first(desc="tokenize"):
-        parts = tokenization.tokenize(parts, tokenizer, length, args.data.preprocessing_num_workers)
+        fingerprints = how.fingerprints(parts)
+        parts = tokenization.tokenize(parts, how, fingerprints)
+    say(f"  {long_text.describe(parts['train'], length, how.policy)}")
+    say(f"  tokens are kept under {', '.join(f'{name[:8]} ({part})' for part, name in fingerprints.items())}")
     sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
     tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
     for finding in doctor.examine_tokens(tokens, getattr(config, "max_position_embeddings", None)):
@@ -195,7 +215,7 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Lab
         metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
         if stop.stopped_at is not None:
             raise Stopped(f"stopped after step {stop.stopped_at}, all of it saved; go on with\n{launch.resume_command(args)}")
-        tokens = (trainer.state.epoch - epochs_before) * sum(map(len, parts["train"]["input_ids"]))
+        tokens = (trainer.state.epoch - epochs_before) * arrow.count_tokens(parts["train"])
         metrics["train_samples"] = len(parts["train"])
         metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
         trainer.save_metrics("train", metrics)

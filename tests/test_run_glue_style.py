@@ -21,7 +21,7 @@ from transformers import (
 )
 
 import run_glue_style
-from hf_scratch.data import columns, sources, splits, tasks, tokenization
+from hf_scratch.data import columns, sources, splits, tasks
 from hf_scratch.data.arguments import DataArguments
 from tests.conftest import TINY
 
@@ -108,7 +108,8 @@ def test_bert_has_the_loss_curve_of_a_plain_trainer(quick, bert_flags, reviews_c
     as_read = sources.load_splits(task)
     examples, labels = columns.to_examples(as_read, columns.find_columns(as_read, task))
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
-    parts = tokenization.tokenize(splits.choose_parts(examples, data, labels, selects=False, evaluates=True), tokenizer, 37)
+    parts = splits.choose_parts(examples, data, labels, selects=False, evaluates=True)
+    parts = parts.map(lambda rows: tokenizer(rows["text"], truncation=True, max_length=37), batched=True)
     set_seed(42)
     plain = Trainer(
         model=AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=2),

@@ -65,6 +65,17 @@ class DataArguments:
     pad_to_max_length: bool = field(
         default=False, metadata={"help": "Pad every batch to max_seq_length instead of to its longest row."}
     )
+    long_text: Literal["head", "tail", "head_tail"] | None = field(
+        default=None,
+        metadata={
+            "help": "What is read of texts that are too long: the beginning (default), the end, or 128 of 510 tokens from the "
+            "beginning and the rest from the end (Sun et al. 2019)."
+        },
+    )
+    truncation_side: Literal["left", "right"] | None = field(
+        default=None, metadata={"help": "The same as --long_text: left cuts the beginning, right the end."}
+    )
+    overwrite_cache: bool = field(default=False, metadata={"help": "Read and tokenize again what is kept from earlier runs."})
     preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
     strict: bool = field(default=False, metadata={"help": "Refuse held-out texts that training has too."})
     drop_empty: bool = field(default=False, metadata={"help": "Leave training rows without text out."})

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 
 ROWS_AT_ONCE = 10_000
@@ -20,6 +21,11 @@ def iterate_texts(rows: Dataset) -> Iterator[tuple[str, ...]]:
     names = [name for name in TEXT_COLUMNS if name in rows.column_names]
     for table in rows.select_columns(names).with_format("arrow").iter(ROWS_AT_ONCE):
         yield from zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
+def count_tokens(rows: Dataset) -> int:
+    """How many tokens tokenized rows hold together."""
+    return pc.sum(pc.list_value_length(arrow_column(rows, "input_ids"))).as_py() or 0
 
 
 def with_column(rows: Dataset, name: str, cells) -> Dataset:

@@ -1,15 +1,23 @@
 """Text to token ids: a WordPiece vocabulary learnt from the training part, and the tokenizing of all parts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from datasets import DatasetDict
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..errors import UserError
+from . import cache
+from .arrow import ROWS_AT_ONCE, TEXT_COLUMNS
+from .long_text import truncate
 
+ROWS_OF_VOCABULARY = 100_000  # a vocabulary is learnt from no more; they show every word that is worth an entry
 SPECIAL_TOKENS = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -19,7 +27,9 @@ SPECIAL_TOKENS = {
 }
 
 
-def train_wordpiece(texts: Sequence[str], vocab_size: int, max_length: int, lowercase: bool = True) -> PreTrainedTokenizerFast:
+def train_wordpiece(
+    texts: Collection[str], vocab_size: int, max_length: int, lowercase: bool = True
+) -> PreTrainedTokenizerFast:
     """Learn a WordPiece vocabulary and wrap it as BERT's tokenizer: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`.
 
     Args:
@@ -69,7 +79,7 @@ def bert_tokenizer(lowercase: bool, vocabulary: dict[str, int] | None = None) ->
     return tokenizer
 
 
-def frequent_letters(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> list[str]:
+def frequent_letters(tokenizer: Tokenizer, texts: Collection[str], size: int) -> list[str]:
     """The most frequent characters of the texts: Chinese alone has more than a small vocabulary could hold."""
     counts = Counter(chain.from_iterable(map(tokenizer.normalizer.normalize_str, texts)))
     return sorted((letter for letter in counts if not letter.isspace()), key=lambda letter: (-counts[letter], letter))[:size]
@@ -84,22 +94,81 @@ def continuing(tokenizer: Tokenizer, letters: list[str]) -> list[str]:
     return sorted(f"##{letter}" for letter in letters if len(words(f"a{letter}")) == 1)
 
 
-def tokenize(
-    parts: DatasetDict, tokenizer: PreTrainedTokenizerBase, max_length: int, num_proc: int | None = None
-) -> DatasetDict:
-    """Add the model's inputs to every part, truncated to `max_length` tokens; padding is the collator's work.
+@dataclass(frozen=True)
+class Tokenizing:
+    """How texts become the model's inputs.
+
+    Args:
+        tokenizer: the model's.
+        max_length: in tokens, special ones included.
+        policy: what is kept of longer texts, as `long_text.settle_policy` wrote it into the tokenizer.
+        num_proc: processes; None for one, in which the tokenizer itself uses all cores.
+        cache_dir: where the tokens are kept for the next run; None for the cache of `datasets`.
+        overwrite_cache: tokenize again what is kept.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    policy: str = "head"
+    num_proc: int | None = None
+    cache_dir: str | None = None
+    overwrite_cache: bool = False
+
+    def fingerprints(self, parts: DatasetDict) -> dict[str, str]:
+        """For each part the same if rows, tokenizer, length and policy are; another if any of them differs."""
+        facts = {"tokenizer": cache.digest_of_tokenizer(self.tokenizer), "length": self.max_length, "policy": self.policy}
+        return {part: cache.digest_of(rows=cache.digest_of_rows(rows), **facts) for part, rows in parts.items()}
+
+    def encode(self, table: pa.Table) -> pa.Table:
+        """A batch of rows with the model's inputs, and `lost`, how many tokens each text lost; no padding, so no mask."""
+        texts = [table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names]
+        encoded = self.tokenizer(*texts, return_attention_mask=False, verbose=False)
+        if self.tokenizer.is_fast:
+            lost = truncate(encoded, self.max_length, self.policy)
+        else:  # does not tell which token is of which text, but can cut by itself
+            lengths = list(map(len, encoded["input_ids"]))
+            encoded = self.tokenizer(*texts, truncation=True, max_length=self.max_length, return_attention_mask=False)
+            lost = [length - len(ids) for length, ids in zip(lengths, encoded["input_ids"], strict=True)]
+        for name, lists in encoded.items():
+            table = table.append_column(name, as_arrow(lists, pa.int32() if name == "input_ids" else pa.int8()))
+        return table.append_column("lost", pa.array(lost, pa.int32()))
+
+
+def as_arrow(lists: list[list[int]], dtype: pa.DataType) -> pa.Array:
+    """Lists of small numbers as an Arrow array; `pa.array` would look at each of them twice."""
+    lengths = np.fromiter(map(len, lists), np.int32, len(lists))
+    values = np.fromiter(chain.from_iterable(lists), dtype.to_pandas_dtype(), lengths.sum())
+    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], lengths]).cumsum(dtype=np.int32)), pa.array(values))
+
+
+def tokenize(parts: DatasetDict, how: Tokenizing, fingerprints: dict[str, str]) -> DatasetDict:
+    """Add the model's inputs to every part, and `lost`, the tokens of each row that the length cut off.
+
+    The tokens are kept on disk under the fingerprint of all that they depend on.
 
     Args:
         parts: with the columns `text` and, for pairs, `text_pair`.
-        tokenizer: the model's.
-        max_length: in tokens, special ones included.
-        num_proc: processes; None for one.
+        how: tokenizer, length, and what is kept of longer texts.
+        fingerprints: of `how.fingerprints`.
     """
-
-    def encode(rows):
-        return tokenizer(rows["text"], rows.get("text_pair"), truncation=True, max_length=max_length)
-
-    return parts.map(encode, batched=True, num_proc=num_proc, desc="tokenize")
+    tokenized = {}
+    for part, rows in parts.items():
+        folder = Path(cache.kept_under(fingerprints[part], how.cache_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenized[part] = (
+            rows.with_format("arrow")
+            .map(
+                how.encode,
+                batched=True,
+                num_proc=how.num_proc if len(rows) > ROWS_AT_ONCE else None,
+                cache_file_name=str(folder / "tokens.arrow"),
+                load_from_cache_file=not how.overwrite_cache,
+                new_fingerprint=fingerprints[part][:16],
+                desc=f"tokenize {part}",
+            )
+            .with_format(None)
+        )
+    return DatasetDict(tokenized)
 
 
 def usable_length(asked: int, tokenizer: PreTrainedTokenizerBase, positions: int | None) -> int:

@@ -1,7 +1,6 @@
 """The record of what made a run."""
 
 import datetime
-import hashlib
 import json
 import os
 import platform
@@ -10,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from datasets import DatasetDict
+
+from ..data.cache import digest_of_parts
 
 PACKAGES = ("hf-scratch", "torch", "transformers", "datasets", "evaluate", "accelerate", "scikit-learn", "tokenizers")
 
@@ -61,9 +62,4 @@ def git_revision() -> str | None:
 
 def data_fingerprint(parts: DatasetDict) -> str:
     """A hash of every part's ids, texts and labels: equal for equal rows, wherever they were read from."""
-    digest = hashlib.sha256()
-    for part, rows in sorted(parts.items()):
-        columns = [rows[name][:] for name in ("id", "text", "text_pair", "label") if name in rows.column_names]
-        for row in zip(*columns, strict=True):
-            digest.update(repr((part, *row)).encode())
-    return digest.hexdigest()
+    return digest_of_parts(parts)

@@ -1,10 +1,14 @@
 """A vocabulary of the training part alone, in BERT's form."""
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, BertTokenizer
 
-from hf_scratch.data.tokenization import tokenize, train_wordpiece, usable_length
+from hf_scratch.data import tokenization
+from hf_scratch.data.tokenization import Tokenizing, as_arrow, tokenize, train_wordpiece, usable_length
 from hf_scratch.errors import UserError
 
 TRAIN = ["The film is warm, and its end is lovely!", "a cold film; Café Société", "some length of film"] * 5
@@ -105,23 +109,79 @@ def parts(**columns):
     return DatasetDict(train=rows, test=rows.select([1]))
 
 
-def test_every_part_gets_the_models_inputs_and_keeps_its_columns(tokenizer):
-    tokenized = tokenize(parts(), tokenizer, max_length=23)
-    assert tokenized["test"].column_names == ["text", "label", "input_ids", "token_type_ids", "attention_mask"]
+@pytest.fixture
+def how(tokenizer, tmp_path):
+    return Tokenizing(tokenizer, max_length=23, cache_dir=str(tmp_path))
+
+
+def run(parts, how):
+    return tokenize(parts, how, how.fingerprints(parts))
+
+
+def test_every_part_gets_the_models_inputs_and_keeps_its_columns(tokenizer, how):
+    tokenized = run(parts(), how)
+    assert tokenized["test"].column_names == ["text", "label", "input_ids", "token_type_ids", "lost"]
     assert tokenized["train"]["input_ids"][:] == tokenizer(TRAIN[:3])["input_ids"]
     assert tokenized["test"]["input_ids"][0] == tokenized["train"]["input_ids"][1]
+    assert tokenized["train"]["token_type_ids"][:] == tokenizer(TRAIN[:3])["token_type_ids"]
+    assert tokenized["train"]["lost"][:] == [0, 0, 0]
 
 
-def test_long_texts_are_truncated_and_keep_their_last_separator(tokenizer):
-    rows = tokenize(parts(), tokenizer, max_length=7)["train"]["input_ids"][:]
-    assert [len(row) for row in rows] == [7, 7, 6]
-    assert all(row[-1] == tokenizer.sep_token_id for row in rows)
+def test_long_texts_are_truncated_and_keep_their_last_separator(tokenizer, how):
+    rows = run(parts(), replace(how, max_length=7))["train"]
+    assert [len(row) for row in rows["input_ids"]] == [7, 7, 6] and rows["lost"][:] == [6, 1, 0]
+    assert all(row[-1] == tokenizer.sep_token_id for row in rows["input_ids"])
 
 
-def test_of_a_pair_the_longer_text_is_truncated_first(tokenizer):
-    rows = tokenize(parts(text_pair=["warm"] * 3), tokenizer, max_length=7)["train"]
+def test_of_a_pair_the_longer_text_is_truncated_first(tokenizer, how):
+    rows = run(parts(text_pair=["warm"] * 3), replace(how, max_length=7))["train"]
     assert [row[-2] for row in rows["input_ids"]] == tokenizer.convert_tokens_to_ids(["warm"]) * 3
     assert rows["token_type_ids"][0] == [0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("policy", "side"), [("head", "right"), ("tail", "left")])
+def test_a_slow_tokenizer_cuts_by_itself(tokenizer, how, monkeypatch, policy, side):
+    monkeypatch.setattr(tokenizer, "truncation_side", side)
+    how = replace(how, max_length=7, policy=policy)
+    fast = run(parts(), how)["train"].to_dict()
+    monkeypatch.setattr(type(tokenizer), "is_fast", False)
+    assert run(parts(), replace(how, overwrite_cache=True))["train"].to_dict() == fast
+
+
+def test_what_is_kept_is_not_tokenized_again_unless_asked(how, monkeypatch):
+    first = run(parts(), how)["train"].to_dict()
+    encode, calls = Tokenizing.encode, []
+    monkeypatch.setattr(Tokenizing, "encode", lambda self, table: calls.append(len(table)) or encode(self, table))
+    assert run(parts(), how)["train"].to_dict() == first and calls == []
+    assert run(parts(), replace(how, overwrite_cache=True))["train"].to_dict() == first and calls == [3, 1]
+
+
+@pytest.mark.parametrize("change", ["rows", "labels", "tokenizer", "max_length", "policy"])
+def test_whatever_is_changed_never_meets_what_was_kept_before(how, change):
+    rows, other = parts(), how
+    run(rows, how)
+    if change == "rows":
+        rows = parts(text=[TRAIN[1], *TRAIN[1:3]])
+    elif change == "labels":
+        rows = parts(label=[1, 1, 0])
+    elif change == "tokenizer":
+        other = replace(how, tokenizer=train_wordpiece([*TRAIN, "zebra"] * 3, vocab_size=149, max_length=23))
+    else:
+        other = replace(how, **{"max_length": {"max_length": 7}, "policy": {"policy": "tail"}}[change])
+    assert other.fingerprints(rows)["train"] != how.fingerprints(parts())["train"]
+    fresh = run(rows, replace(other, overwrite_cache=True))
+    assert run(rows, other)["train"].to_dict() == fresh["train"].to_dict()
+
+
+def test_two_processes_give_what_one_gives(how, monkeypatch, tmp_path):
+    monkeypatch.setattr(tokenization, "ROWS_AT_ONCE", 2)
+    one = run(parts(), how)["train"].to_dict()
+    assert run(parts(), replace(how, num_proc=2, cache_dir=str(tmp_path / "two")))["train"].to_dict() == one
+
+
+def test_lists_as_arrow_are_the_lists():
+    lists = [[3, 1], [], [7]]
+    assert as_arrow(lists, pa.int32()).to_pylist() == lists and as_arrow([], pa.int8()).to_pylist() == []
 
 
 @pytest.mark.parametrize(
