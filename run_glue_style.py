@@ -29,9 +29,10 @@ from hf_scratch.data import (
 )
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import Stopped, UserError, ended
-from hf_scratch.results import card, facts, files, predictions, summary
+from hf_scratch.results import facts, files, predictions, summary
 from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
+from hf_scratch.results.card import write_card
 from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
 from hf_scratch.results.narrator import Narrator
 from hf_scratch.results.outcome import Outcome, predict
@@ -96,6 +97,7 @@ def run(args: RunArguments):
         files.write_record(output_dir, results=results, collapsed=trainer.collapse.found, notes=say.notes, **spent)
         with say.step("write the report"):
             write_report(output_dir)
+            write_card(output_dir)
     if pusher:
         with say.step("push"):
             pusher.finish(output_dir, say)
@@ -237,7 +239,7 @@ def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:
 
 
 def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring, task: str, say) -> dict:
-    """Numbers with intervals, beside baselines; predictions; the model card. The test part is touched here, once."""
+    """Numbers with intervals, beside baselines, and predictions. The test part is touched here, once."""
     outcomes = {}
     if args.training.do_eval and "validation" in parts:
         with say.step("predict the validation part"):
@@ -278,7 +280,6 @@ def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, tra
     say(f"\n{summary.table(rows, f'{task}, {part} part, {count:,} rows, {100 * level:g}% intervals', scoring)}\n{sentence}\n")
     told = facts.scoring_facts(scoring, baselines)
     files.write_record(args.training.output_dir, reported=part, verdict=sentence, **told)
-    card.write_card(args.training.output_dir, args.model_label, task, part, rows, sentence, outcome.labels, scoring)
 
 
 def few_texts(rows) -> list:

@@ -6,6 +6,7 @@ Old runs and those that lack a file have one too; it says what is missing. For e
     hf-scratch report runs/quickstart --shared
 """
 
+from ..results.card import write_card
 from ..results.report import write_report
 
 
@@ -16,4 +17,5 @@ def add_arguments(parser):
 
 def run(args) -> int:
     print(write_report(args.run, args.shared))
+    write_card(args.run)
     return 0

@@ -106,8 +106,6 @@ def headline(run: Run, figures: dict) -> dict:
     scale = 100 if is_percent(run, metric) else 1
     shown = [(name, *values[metric]) for name, _, values in systems if metric in values]
     figures["headline"] = plots.intervals(shown, metric_words(metric) + (" (%)" if scale == 100 else ""), scale)
-    known = (run.record.get("scoring") or {}).get("names") or list(systems[0][2])[:MANY_CLASSES]
-    names = [name for name in known if name in systems[0][2]]
     value, low, high = systems[0][2][metric]
     return {
         "metric": metric,
@@ -118,7 +116,7 @@ def headline(run: Run, figures: dict) -> dict:
         "high": high,
         "rows": len(run.labelled) or run.results.get({"test": "predict_samples"}.get(run.part, "eval_samples")),
         "verdict": run.record.get("verdict") or "",
-        "metrics": [(name, metric_words(name)) for name in names],
+        "metrics": [(name, metric_words(name)) for name in run.metrics],
         "systems": [{"name": name, "values": values} for name, _, values in systems],
     }
 

@@ -12,6 +12,7 @@ from ..errors import UserError
 
 PREFIXES = {"test": "test", "validation": "eval"}
 SHARE = "probability_"
+FEW = 8  # metrics of an old run that does not say which of them are the task's
 # What the entries of run.json are; one that is something else is left out.
 TABLES = ("labels", "rows", "classes", "lengths", "scoring", "memory", "seconds_of", "versions", "arguments")
 SHAPES = dict.fromkeys(TABLES, dict) | dict.fromkeys(("baselines", "command", "seeds", "devices", "notes"), list)
@@ -77,6 +78,13 @@ class Run:
     def headline(self) -> str | None:
         """The metric that decides."""
         return (self.record.get("scoring") or {}).get("headline") or next(iter(self.values(PREFIXES.get(self.part))), None)
+
+    @property
+    def metrics(self) -> dict[str, tuple[float, float, float]]:
+        """The model's metrics with their intervals, without those of single classes."""
+        values = self.values(PREFIXES.get(self.part))
+        names = (self.record.get("scoring") or {}).get("names")
+        return {name: values[name] for name in names if name in values} if names else dict(list(values.items())[:FEW])
 
     @property
     def level(self) -> float:

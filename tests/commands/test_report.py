@@ -9,6 +9,7 @@ def test_the_report_is_made_again(tmp_path, capsys):
     assert main(["report", str(folder), "--shared"]) == 0
     page = folder / "report" / "report.html"
     assert capsys.readouterr().out == f"{page}\n" and "/home/me" not in page.read_text("utf-8")
+    assert "report/headline.png" in (folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("folder", ["", "no/such/folder"])
