@@ -7,6 +7,7 @@ python run_glue_style.py --recipe quickstart --train_file reviews.csv
 
 import sys
 import time
+from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -29,18 +30,20 @@ from hf_scratch.data import (
 )
 from hf_scratch.data.labels import Labels
 from hf_scratch.errors import Stopped, UserError, ended
-from hf_scratch.results import facts, files, predictions, summary
+from hf_scratch.results import facts, files, glue_submission, predictions, summary
 from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
 from hf_scratch.results.card import write_card
 from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
 from hf_scratch.results.narrator import Narrator
-from hf_scratch.results.outcome import Outcome, predict
+from hf_scratch.results.outcome import PREFIXES, Outcome, metrics_by_split, predict, predict_parts
+from hf_scratch.results.permutation import find_permutation
 from hf_scratch.results.report import write_report
 from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import checkpoints, folder, intermediate, launch, models, resume
 from hf_scratch.training.arguments import RunArguments, parse_arguments
+from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
 from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.temperature import divide_logits
@@ -74,7 +77,8 @@ def run(args: RunArguments):
         model, tokenizer, parts, labels, tokens = build(args, parts, labels, say)
     scoring = scoring_for(labels, task.name, args.results.metric_name)
     select_by_headline(args.training, scoring, args.given)
-    trainer = make_trainer(args, model, tokenizer, parts, labels, scoring)
+    submission = submission_files(args, task.name, parts)
+    trainer = make_trainer(args, model, tokenizer, parts, labels, scoring, say)
     first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not checkpoint else None
     names = {"task": task.name, "model": args.model_label, "parameters": model.num_parameters()}
     known = {"execution": trainer.execution, **names, **facts.data_facts(parts, labels, tokens)}
@@ -89,7 +93,7 @@ def run(args: RunArguments):
         trainer.add_callback(pusher)
     with say.step("train"):
         train(args, trainer, parts, labels, checkpoint, say)
-    results = report(args, trainer, parts, labels, scoring, task.name, say)
+    results = report(args, trainer, parts, labels, scoring, submission, task.name, say)
     if trainer.is_world_process_zero():
         with say.step("certify"):
             share(trainer, tokenizer, texts, say)
@@ -164,8 +168,12 @@ def build(args: RunArguments, parts, labels: Labels, say):
     return model, tokenizer, parts, labels, tokens
 
 
-def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, scoring: Scoring) -> ClassificationTrainer:
+def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, scoring: Scoring, say) -> ClassificationTrainer:
     """The Hugging Face Trainer."""
+    check_loss(args.training, labels)
+    weights = class_weights(args.data.class_weights, labels, parts["train"])
+    if weights:
+        say(f"  class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights.by_name(labels).items())}")
     try:
         return ClassificationTrainer(
             model=model,
@@ -179,6 +187,7 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, sc
             speed=args.speed,
             collapse=CollapseStop(labels.num_labels, args.results.collapse_stop),
             callbacks=[EarlyStoppingCallback(patience)] if (patience := args.regularization.early_stopping_patience) else None,
+            class_weights=weights,
         )
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(
@@ -238,48 +247,60 @@ def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:
     return f"calibrated: the logits are divided by {temperature:.2f}, which fits {len(rows):,} rows that are not reported"
 
 
-def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring, task: str, say) -> dict:
+def submission_files(args: RunArguments, task: str, parts):
+    """The files of GLUE's leaderboard that this run will answer, if it is asked to."""
+    if not args.results.glue_submission:
+        return []
+    return glue_submission.files_of(task, parts if args.training.do_predict else {})
+
+
+def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring, submission, task: str, say) -> dict:
     """Numbers with intervals, beside baselines, and predictions. The test part is touched here, once."""
-    outcomes = {}
-    if args.training.do_eval and "validation" in parts:
-        with say.step("predict the validation part"):
-            outcomes["validation"] = predict(trainer, parts["validation"], labels, "eval")
-    if args.training.do_predict and "test" in parts:
-        with say.step("predict the test part"):
-            outcomes["test"] = predict(trainer, parts["test"], labels, "test")
+    with say.step("predict"):
+        outcomes = predict_parts(trainer, parts, labels, args.training.do_eval, args.training.do_predict)
     if not outcomes or not trainer.is_world_process_zero():
         return {}
 
-    last = list(outcomes.values())[-1]
-    predictions.write_predictions(args.training.output_dir, last.rows, last.probabilities, labels)
+    predictions.write_parts(args.training.output_dir, outcomes)
     labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
+    reported = "test" if "test" in labelled else labelled[0] if labelled else None
     for part in labelled:
-        compare(args, outcomes[part], part, part == labelled[-1], parts["train"], scoring, task, say)
-    if labels.kind != "regression" and labelled[-1:] == ["test"] and "validation" in labelled:
+        compare(args, outcomes[part], part, part == reported, parts["train"], scoring, task, say)
+    if labels.kind != "regression" and reported == "test" and "validation" in labelled:
         temperature = fit_temperature(outcomes["validation"].gold, outcomes["validation"].judged)
         files.write_record(args.training.output_dir, temperature=temperature)
-    for part, outcome in outcomes.items():
-        trainer.save_metrics({"test": "predict", "validation": "eval"}[part], outcome.metrics)
+    if submission:
+        path = Path(args.results.glue_submission)
+        path = Path(args.training.output_dir, path) if path.name == str(path) else path
+        glue_submission.write_submission(path, submission, outcomes)
+        say(f"{path}: answers {' and '.join(file.name for file in submission)}; the other tasks of it may be samples")
+    for split, metrics in metrics_by_split(outcomes).items():
+        trainer.save_metrics(split, metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}
 
 
-def compare(args: RunArguments, outcome: Outcome, part: str, reported: bool, train_rows, scoring: Scoring, task: str, say):
-    """Score a part; of the reported one, show the model above the baselines on the same rows, and say which is better."""
-    level, fits = args.results.confidence_level, reported and args.results.baselines == "auto"
+def compare(args: RunArguments, outcome: Outcome, part: str, is_reported: bool, train_rows, scoring: Scoring, task: str, say):
+    """Score a part; show the model above the baselines on the same rows if it is the reported one, and say which is better."""
+    level, fits = args.results.confidence_level, is_reported and args.results.baselines == "auto"
     with say.step("fit the baselines"):
         baselines = fit_baselines(train_rows, outcome.rows.select(outcome.labelled), outcome.labels) if fits else []
     with say.step("score, with intervals"):
         rows = summary.judge(scoring, args.model_label, outcome.gold, outcome.judged, level, baselines)
-    outcome.metrics.update(rows[0].flat({"test": "test", "validation": "eval"}[part]))
-    if not reported:
-        return
+    outcome.metrics.update(rows[0].flat(PREFIXES[part]))
     for baseline, row in zip(baselines, rows[1:], strict=True):
         outcome.metrics.update(row.flat(f"baseline_{baseline.key}"))
     count = len(outcome.labelled)
     sentence = summary.verdict(scoring, rows, count, level) if baselines else ""
-    say(f"\n{summary.table(rows, f'{task}, {part} part, {count:,} rows, {100 * level:g}% intervals', scoring)}\n{sentence}\n")
-    told = facts.scoring_facts(scoring, baselines)
-    files.write_record(args.training.output_dir, reported=part, verdict=sentence, **told)
+    if is_reported or "mismatched" in part:
+        title = f"{task}, {part.replace('_', ' ')} part, {count:,} rows, {100 * level:g}% intervals"
+        say(f"\n{summary.table(rows, title, scoring)}\n{sentence}\n")
+    if permutation := outcome.labels.single and find_permutation(outcome.gold, outcome.predicted, outcome.labels.names):
+        outcome.metrics[f"{PREFIXES[part]}_permuted_accuracy"] = permutation.permuted_accuracy
+        files.write_record(args.training.output_dir, label_permutation=permutation.names)
+        say.note(f"in the {part} part {permutation}")
+    if is_reported:
+        told = facts.scoring_facts(scoring, baselines)
+        files.write_record(args.training.output_dir, reported=part, verdict=sentence, **told)
 
 
 def few_texts(rows) -> list:

@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
+from hf_scratch.training.class_weights import ClassWeights
 from hf_scratch.training.trainer import ClassificationTrainer
 
 SIZES = {
@@ -49,8 +50,10 @@ def make_trainer(model, folder, rows, batch_size: int, **changes) -> Classificat
         "use_cpu": True,
         "dataloader_pin_memory": False,
     }
+    weights = changes.pop("class_weights", None)
     args = TrainingArguments(**arguments | changes)
-    return ClassificationTrainer(model=model, args=args, train_dataset=rows, eval_dataset=make_rows(7), compute_metrics=weigh)
+    parts = {"train_dataset": rows, "eval_dataset": make_rows(7)}
+    return ClassificationTrainer(model=model, args=args, **parts, compute_metrics=weigh, class_weights=weights)
 
 
 def weigh(prediction) -> dict:
@@ -89,6 +92,7 @@ CASES = {
     "scratch": {},
     "bert": {},
     "scratch, accumulated": {"gradient_accumulation_steps": 2},
+    "scratch, weighted": {"class_weights": ClassWeights(torch.tensor([0.2, 3.0]))},
     "scratch, by length": {"train_sampling_strategy": "group_by_length"},
 }
 

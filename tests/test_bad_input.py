@@ -47,6 +47,23 @@ def flags(*flags):
 
 # Case -> files and flags; parts of the message: value, rule, remedy.
 CASES = {
+    # Metrics and losses
+    "a metric of other labels": (
+        good("--metric_name", "rmse"),
+        ["--metric_name rmse is not a metric of classification labels", "Give one of accuracy"],
+    ),
+    "weights that are nowhere": (
+        good("--class_weights", "balancd"),
+        ["--class_weights balancd is neither none, balanced nor a file"],
+    ),
+    "weights of other classes": (
+        file('{"good": 1, "worse": 2}', name="w.json", option="--class_weights"),
+        ["w.json: gives a weight to 'worse', but the classes are bad, good", "Give each class its name"],
+    ),
+    "a submission of no GLUE task": (
+        good("--glue_submission"),
+        ["--glue_submission is for GLUE, but the task is rows", "give one of cola"],
+    ),
     # Files
     "missing file": (
         flags(*SCRATCH, "--train_file", "nothing.csv"),

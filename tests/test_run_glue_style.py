@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from transformers import (
 import run_glue_style
 from hf_scratch.data import columns, sources, splits, tasks
 from hf_scratch.data.arguments import DataArguments
-from tests.conftest import TINY
+from hf_scratch.results import glue_submission
+from tests.conftest import TINY, make_reviews
 
 FILES = (
     *("README.md", "all_results.json", "config.json", "eval_results.json", "model.safetensors", "predict_results.json"),
@@ -177,8 +179,8 @@ def test_training_by_length_leaves_the_predictions_in_their_order(quick, scratch
     assert results_of(tmp_path / "run")["test_accuracy"] > 0.9
 
 
-def test_a_trained_head_is_judged_by_its_own_names_whatever_their_order(quick, scratch_flags, tmp_path):
-    """The same model with its classes numbered the other way round has the same accuracy."""
+def test_a_trained_head_is_judged_by_its_own_names_whatever_their_order(quick, scratch_flags, tmp_path, capsys):
+    """The same model with its classes numbered the other way round has the same accuracy; with their names left, it is told."""
     flags = [*scratch_flags, "--num_train_epochs", "9", "--learning_rate", "0.01"]
     flags += ["--config_overrides", f"{TINY},initializer_range=0.1,classifier_pooling=mean"]
     assert run_glue_style.main(flags) == 0
@@ -193,6 +195,17 @@ def test_a_trained_head_is_judged_by_its_own_names_whatever_their_order(quick, s
     flags += ["--model_name_or_path", str(tmp_path / "turned"), "--output_dir", str(tmp_path / "judged"), "--do_predict"]
     assert run_glue_style.main(flags) == 0
     assert results_of(tmp_path / "judged")["test_accuracy"] == results_of(tmp_path / "run")["test_accuracy"] > 0.9
+    assert "permuted" not in capsys.readouterr().out
+
+    model.config.id2label, model.config.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
+    model.save_pretrained(tmp_path / "turned")
+    assert run_glue_style.main([*flags, "--overwrite_output_dir"]) == 0
+    results = results_of(tmp_path / "judged")
+    assert results["test_permuted_accuracy"] == results_of(tmp_path / "run")["test_accuracy"] == 1 - results["test_accuracy"]
+    assert "'bad' means 'good', 'good' means 'bad'" in capsys.readouterr().out
+    record = json.loads((tmp_path / "judged" / "run.json").read_text())
+    assert record["label_permutation"] == {"bad": "good", "good": "bad"}
+    assert any("'bad' means 'good'" in note for note in record["notes"])
 
 
 def test_without_a_test_part_the_selecting_rows_are_not_the_reported_ones(quick, scratch_flags, tmp_path):
@@ -214,3 +227,28 @@ def test_a_calibrated_run_saves_the_temperature_and_answers_at_it_everywhere(qui
     answers = pipeline("text-classification", model=str(tmp_path / "run"))(predictions.text.tolist())
     stated = predictions.filter(like="probability_").max(axis=1)
     assert [answer["score"] for answer in answers] == pytest.approx(stated.tolist(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_whole_task_of_a_leaderboard_is_answered_in_its_zip(quick, scratch_flags, tmp_path, monkeypatch, capsys):
+    """Made-up rows under a GLUE task's name; weights of classes and another headline on the way."""
+    small = glue_submission.SubmissionFile("rte", "test", "RTE.tsv", 13, ("bad", "good"))
+    monkeypatch.setattr(glue_submission, "FILES", (small,))
+    rows = [text.rsplit(" ", 1)[0] for text, _ in make_reviews(13, seed=3)]
+    (tmp_path / "rte.csv").write_text(Path(scratch_flags[1]).read_text())
+    (tmp_path / "test.csv").write_text("text\n" + "\n".join(rows) + "\n")
+    (tmp_path / "weights.json").write_text('{"good": 1, "bad": 3}')
+    flags = ["--train_file", str(tmp_path / "rte.csv"), *scratch_flags[2:], "--test_file", str(tmp_path / "test.csv")]
+    flags += ["--glue_submission", str(tmp_path / "all.zip"), "--class_weights", str(tmp_path / "weights.json")]
+    flags += ["--metric_name", "log_loss", "--load_best_model_at_end", "--eval_strategy=epoch", "--save_strategy=epoch"]
+    assert run_glue_style.main(flags) == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        lines = archive.read("RTE.tsv").decode().splitlines()
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet").prediction
+    assert lines == ["index\tprediction", *(f"{row}\t{int(name == 'good')}" for row, name in enumerate(predictions))]
+    printed = capsys.readouterr().out
+    assert "class weights: bad 1.5, good 0.502" in printed and "in log loss" in printed
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    assert state["best_metric"] == min(entry["eval_log_loss"] for entry in state["log_history"] if "eval_log_loss" in entry)
+    validation = pd.read_parquet(tmp_path / "run" / "predictions_validation.parquet")
+    assert validation.label.notna().all() and len(validation) == results_of(tmp_path / "run")["eval_samples"]

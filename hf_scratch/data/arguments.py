@@ -85,3 +85,7 @@ class DataArguments:
         default=False, metadata={"help": "Leave training rows out whose text has another label elsewhere."}
     )
     merge_spellings: bool = field(default=False, metadata={"help": "Join classes that differ by case or space only."})
+    class_weights: str = field(
+        default="none",
+        metadata={"help": "none, balanced, or a JSON or CSV file of class name and weight: of the loss in training."},
+    )

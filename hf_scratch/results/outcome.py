@@ -9,6 +9,15 @@ from ..data.labels import Labels
 from ..errors import UserError
 from .metrics import decide, model_logits, to_probabilities
 
+# Parts that are answered -> prefix of their results' keys.
+PREFIXES = {
+    "validation": "eval",
+    "validation_mismatched": "eval_mismatched",  # GLUE's MNLI: other genres than training has
+    "test": "test",
+    "test_mismatched": "test_mismatched",
+    "ax": "ax",  # GLUE's diagnostic rows, answered by a model of MNLI
+}
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,7 +60,7 @@ def predict(trainer, rows: Dataset, labels: Labels, prefix: str) -> Outcome:
         trainer: holds the model and the collator.
         rows: tokenized.
         labels: of the task.
-        prefix: of the results' keys, "eval" or "test".
+        prefix: of the results' keys.
     """
     gold, labelled = labels.gold(rows), labels.known(rows).nonzero()[0]
     # A missing label is no class: the model must not be asked for a loss on it.
@@ -69,3 +78,28 @@ def predict(trainer, rows: Dataset, labels: Labels, prefix: str) -> Outcome:
     samples = {"test": "predict_samples"}.get(prefix, f"{prefix}_samples")
     metrics = output.metrics | {samples: len(rows)}
     return Outcome(rows, labels, to_probabilities(labels.kind, logits), labelled, metrics)
+
+
+def predict_parts(trainer, parts, labels: Labels, evaluates: bool, predicts: bool) -> dict[str, Outcome]:
+    """Predict every held-out part that is asked for, once.
+
+    Args:
+        trainer, labels: as `predict` takes them.
+        parts: part name to tokenized rows.
+        evaluates: whether the validation parts are asked for.
+        predicts: whether the test parts are.
+    """
+    asked = [part for part in PREFIXES if part in parts and (evaluates if is_validation(part) else predicts)]
+    return {part: predict(trainer, parts[part], labels, PREFIXES[part]) for part in asked}
+
+
+def metrics_by_split(outcomes: dict[str, Outcome]) -> dict[str, dict[str, float]]:
+    """What eval_results.json and predict_results.json hold, if there is any."""
+    splits = {}
+    for part, outcome in outcomes.items():
+        splits.setdefault("eval" if is_validation(part) else "predict", {}).update(outcome.metrics)
+    return splits
+
+
+def is_validation(part: str) -> bool:
+    return part.startswith("validation")

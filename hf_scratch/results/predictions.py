@@ -10,9 +10,23 @@ from datasets import Dataset
 
 from ..data.labels import Labels
 from .metrics import decide
+from .outcome import Outcome
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
+
+
+def write_parts(folder: str, outcomes: dict[str, Outcome]):
+    """Write predictions.parquet and .tsv of the test part, else of the first one; of the others predictions_PART.
+
+    Args:
+        folder: of the run.
+        outcomes: part name to what was predicted of it.
+    """
+    first = "test" if "test" in outcomes else next(iter(outcomes))
+    for part, outcome in outcomes.items():
+        name = "predictions" if part == first else f"predictions_{part}"
+        write_predictions(folder, outcome.rows, outcome.probabilities, outcome.labels, name)
 
 
 def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, labels: Labels, name: str = "predictions"):

@@ -138,6 +138,14 @@ class ResultArguments:
     metric_name: str | None = field(
         default=None, metadata={"help": "The metric that decides, in place of the task's own: macro_f1, roc_auc, rmse, ..."}
     )
+    glue_submission: str | None = field(
+        default=None,
+        metadata={
+            "nargs": "?",
+            "const": "glue_submission.zip",
+            "help": "Write the zip of GLUE's leaderboard: in the run's folder, or PATH/NAME.zip, which several runs may fill.",
+        },
+    )
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
     baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
     calibrate: bool = field(

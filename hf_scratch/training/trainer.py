@@ -13,6 +13,7 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_work
 
 from .arguments import RegularizationArguments, SpeedArguments
 from .checkpoints import read_pending, save_whole
+from .class_weights import ClassWeights
 from .collapse import CollapseStop
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 from .faults import FiniteLoss, is_out_of_memory, out_of_memory
@@ -31,6 +32,7 @@ class ClassificationTrainer(Trainer):
         regularization: off by default; `processing_class` must be a tokenizer to drop tokens.
         speed: padding-free wherever that is proven, and batches of a number of rows, by default.
         collapse: looks at every training batch.
+        class_weights: of the loss in training; none by default.
 
     Attributes:
         execution: what was chosen for speed, a sentence each.
@@ -42,6 +44,7 @@ class ClassificationTrainer(Trainer):
         regularization: RegularizationArguments | None = None,
         speed: SpeedArguments | None = None,
         collapse: CollapseStop | None = None,
+        class_weights: ClassWeights | None = None,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
@@ -53,6 +56,7 @@ class ClassificationTrainer(Trainer):
         self.execution = {"padding": padding}
         if self.padding_free:
             self.data_collator = CountTokens(self.data_collator)
+        self.class_weights = class_weights
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
@@ -145,10 +149,12 @@ class ClassificationTrainer(Trainer):
             inputs = drop_tokens(inputs, self.regularization.token_dropout, self.processing_class.all_special_ids)
         labels = inputs.get("labels")  # label smoothing takes them out
         loss, outputs = super().compute_loss(model, inputs, True)
+        if self.class_weights:
+            loss = self.class_weights.loss(outputs.logits, labels, self.args.label_smoothing_factor)
         if self.collapse:
             self.collapse.watch(outputs.logits, labels)
         if weight:
-            loss = loss + weight * symmetric_divergence(*outputs.logits.chunk(2))
+            loss = loss + weight * divergence(*outputs.logits.chunk(2), self.model.config.problem_type)
         if num_items_in_batch is not None:
             # Trainer divides by the batches of the update, and the processes are averaged.
             batches = self.current_gradient_accumulation_steps * self.args.world_size
@@ -241,11 +247,19 @@ def drop_tokens(inputs: dict[str, torch.Tensor], probability: float, special_ids
     return kept | {"attention_mask": mask.masked_fill(hidden, 0)}
 
 
-def symmetric_divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Mean over the batch of ½ KL(p‖q) + ½ KL(q‖p) = ½ Σ (p - q)(log p - log q) (Liang et al. 2021, equation 2).
+def divergence(first: torch.Tensor, second: torch.Tensor, problem_type: str | None = None) -> torch.Tensor:
+    """How far two passes over the same rows are apart, a mean over the batch (R-Drop, Liang et al. 2021).
+
+    Of classes, their equation 2: ½ KL(p‖q) + ½ KL(q‖p) = ½ Σ (p - q)(log p - log q). Of several labels the same for the two
+    outcomes of each, which is ½ (p - q)(logit p - logit q), summed. Of numbers their squared difference, as they do for STS-B.
 
     Args:
         first, second: the logits of p and q, `(B, num_labels)`.
+        problem_type: of the model's configuration; None for classes.
     """
+    if problem_type == "regression":
+        return ((first - second) ** 2).mean()
+    if problem_type == "multi_label_classification":
+        return ((first.sigmoid() - second.sigmoid()) * (first - second)).sum(-1).mean() / 2
     first, second = first.log_softmax(-1), second.log_softmax(-1)
     return ((first.exp() - second.exp()) * (first - second)).sum(-1).mean() / 2

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification, DataCollator
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.training.arguments import RegularizationArguments, SpeedArguments
-from hf_scratch.training.trainer import ClassificationTrainer, drop_tokens, symmetric_divergence
+from hf_scratch.training.trainer import ClassificationTrainer, divergence, drop_tokens
 
 SIZES = {
     "vocab_size": 31,
@@ -84,7 +84,11 @@ def test_the_divergence_is_that_of_scipy():
     first, second = torch.randn(2, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     p, q = first.softmax(-1).numpy(), second.softmax(-1).numpy()
     expected = (rel_entr(p, q).sum(-1) + rel_entr(q, p).sum(-1)).mean() / 2
-    assert symmetric_divergence(first, second).item() == pytest.approx(expected)
+    assert divergence(first, second).item() == pytest.approx(expected)
+    p, q = first.sigmoid().numpy(), second.sigmoid().numpy()
+    both = (rel_entr(p, q) + rel_entr(1 - p, 1 - q) + rel_entr(q, p) + rel_entr(1 - q, 1 - p)).sum(-1).mean() / 2
+    assert divergence(first, second, "multi_label_classification").item() == pytest.approx(both)
+    assert divergence(first, second, "regression").item() == pytest.approx(((first - second) ** 2).mean().item())
 
 
 def test_r_drop_without_dropout_changes_nothing(tmp_path):
