@@ -48,6 +48,7 @@ def run(argv: list[str]) -> int:
     if argv and hasattr(verbs.get(argv[0]), "parse"):  # takes every flag of Trainer's, by a parser of its own
         return verbs[argv[0]].run(verbs[argv[0]].parse(argv[1:]))
     args, args.run_flags = parser.parse_known_args(argv)
+    args.words = argv[1:]
     if args.verb is None:
         parser.print_help()
         return 0

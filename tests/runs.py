@@ -20,7 +20,7 @@ def predictions(kind: str, N: int = 61, seed: int = 0) -> pd.DataFrame:
         return table
     names = np.array(NAMES[kind])
     gold = np.random.default_rng(0).integers(0, 3, N)
-    probabilities = rng.dirichlet(np.ones(3), N) + 0.8 * np.eye(3)[gold]
+    probabilities = rng.dirichlet(np.ones(3), N) + 0.3 * np.eye(3)[gold]
     probabilities /= probabilities.sum(-1, keepdims=True)
     if kind == "multi_label":
         table["label"] = [names[[row, (row + 1) % 3]].tolist() for row in gold]
