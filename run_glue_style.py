@@ -114,7 +114,7 @@ def run(args: RunArguments):
 def read_data(args: RunArguments, task: tasks.Task, say):
     """Rows of the task in one form, in their parts, looked over."""
     with args.training.main_process_first(desc="read the data"):
-        splits_as_read = sources.load_splits(task)
+        splits_as_read = sources.load_splits(task, args.access())
     task = columns.find_columns(splits_as_read, task)
     examples, labels = cleaning.clean(*columns.to_examples(splits_as_read, task), args.data)
     if args.results.calibrate and labels.kind == "regression":

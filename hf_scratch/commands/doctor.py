@@ -27,7 +27,7 @@ def add_arguments(parser):
 def run(args) -> int:
     settled = settle(args.run_flags)
     task = tasks.choose_task(settled.data)
-    as_read = sources.load_splits(task)
+    as_read = sources.load_splits(task, settled.access())
     task = columns.find_columns(as_read, task)
     examples, labels = cleaning.clean(*columns.to_examples(as_read, task), settled.data)
     tokens, positions = count_tokens(settled, examples)

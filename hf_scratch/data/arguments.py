@@ -14,6 +14,7 @@ class DataArguments:
         metadata={"help": "A data set on the Hub, or a folder laid out like one; beside --task_name, a mirror of the task's."},
     )
     dataset_config_name: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a data set on the Hub."})
     train_file: str | None = field(
         default=None,
         metadata={"help": "csv, tsv, json, jsonl, parquet or txt, also .gz .bz2 .xz .zip .zst; a path or package://NAME/PATH."},

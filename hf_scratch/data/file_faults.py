@@ -1,8 +1,11 @@
 """What is wrong with a file of rows, in words that say how to mend it: before it is read, and when it could not be."""
 
+import bz2
 import codecs
 import gzip
+import importlib.util
 import json
+import lzma
 import os
 import re
 from collections import Counter
@@ -12,6 +15,7 @@ from pathlib import Path
 from ..errors import UserError
 
 BLOCK = 1 << 20  # bytes
+COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zip": None, ".zst": None}  # how to look inside
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 WORDS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 FROM_UTF16, FROM_LATIN1 = (f"convert it: iconv -f {name} -t UTF-8 OLD > NEW" for name in ("UTF-16", "LATIN1"))
@@ -19,7 +23,7 @@ FROM_UTF16, FROM_LATIN1 = (f"convert it: iconv -f {name} -t UTF-8 OLD > NEW" for
 SIGNATURES = {
     b"PAR1": (".parquet", "is a parquet file, but its name says {kind}", "rename it to .parquet"),
     b"\x1f\x8b": (".gz", "is compressed by gzip, but its name says {kind}", "add .gz to its name"),
-    b"PK\x03\x04": ("", "is a zip archive or a spreadsheet, but not {kind}", "unpack it, or save the sheet as .csv"),
+    b"PK\x03\x04": (".zip", "is a zip archive or a spreadsheet, but not {kind}", "unpack it, or save the sheet as .csv"),
     b"\x89PNG": ("", "is a picture, but not {kind}", "give a file of rows"),
     b"%PDF": ("", "is a PDF document, but not {kind}", "give a file of rows"),
     b"\xff\xfe": ("", "is in UTF-16, but text is read as UTF-8", FROM_UTF16),
@@ -50,9 +54,11 @@ def check_file(address: str, path: Path, kind: str):
     for signature, (end, _, _) in SIGNATURES.items():
         if start and end and name.endswith(end) and not start.startswith(signature):
             raise UserError(f"{address}: begins with {start[:20]!r}, but a file that ends in {end} does not; mend its name")
+    if name.endswith(".zst") and importlib.util.find_spec("zstandard") is None:
+        raise UserError(f"{address}: is unpacked by zstandard, which is not installed; pip install zstandard, or zstd -d FILE")
     if kind in (".json", ".jsonl"):  # their reader lets bytes of other encodings pass
         check_utf8(address, path)
-    if kind != ".parquet" and not name.endswith(".gz"):
+    if kind != ".parquet" and path.suffix.lower() not in COMPRESSED:
         check_text(address, path, kind)
 
 
@@ -76,8 +82,8 @@ def check_utf8(address: str, path: Path):
 
 
 def unpacked(path: Path):
-    """The file's bytes, those of a .gz unpacked."""
-    return gzip.open(path) if path.name.lower().endswith(".gz") else open(path, "rb")
+    """The file's bytes, unpacked where the standard library can."""
+    return (COMPRESSED.get(path.suffix.lower()) or open)(path, "rb")
 
 
 def check_text(address: str, path: Path, kind: str):

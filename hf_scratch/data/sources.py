@@ -1,19 +1,24 @@
 """Where rows come from: files on disk or inside an installed package, a folder, or the Hub."""
 
+import contextlib
 import functools
 import importlib.util
 import logging
+import os
+import re
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, DownloadMode, load_dataset
 from huggingface_hub import constants
 
-from ..errors import UserError
-from .file_faults import check_file, explain
+from ..errors import UserError, closest
+from .cache import digest_of_files, kept_under
+from .file_faults import COMPRESSED, check_file, explain
 from .tasks import Task
 
 # An empty cell is missing; "NA", "None" and "null" are words like any other.
@@ -28,7 +33,7 @@ BUILDERS = {
     ".parquet": ("parquet", {}),
     ".txt": ("text", {}),
 }
-KINDS = f"{', '.join(BUILDERS)} (all but parquet also .gz)"
+KINDS = f"{', '.join(BUILDERS)} (all but parquet also {' '.join(COMPRESSED)})"
 
 OFFLINE_RULE = "the Hub cannot be reached, and no copy from an earlier run is kept here"
 OFFLINE_REMEDY = (
@@ -62,25 +67,88 @@ def resolve_address(address: str) -> str:
     return str(path)
 
 
-def load_splits(task: Task) -> DatasetDict:
-    """Read a task's rows as they are, one `Dataset` a split.
+@dataclass(frozen=True)
+class Access:
+    """How the Hub and the cache are used.
+
+    Args:
+        cache_dir: where rows and downloads are kept; None for the cache of `datasets`.
+        token: of the Hub, if not the one of `hf auth login`.
+        revision: of a data set on the Hub: branch, tag or commit.
+        overwrite: whether what is kept is read again from its source.
+    """
+
+    cache_dir: str | None = None
+    token: str | None = None
+    revision: str | None = None
+    overwrite: bool = False
+
+    def load(self, path: str, config: str | None = None, content: list[Path] | None = None, **options):
+        """`load_dataset`; what is read from files here is kept under a hash of their bytes, not of their path and date.
+
+        Args:
+            path: name on the Hub, folder, or kind of file.
+            config: the data set's configuration.
+            content: the files here that the rows come from.
+            options: of `load_dataset`.
+        """
+        cache_dir = self.cache_dir
+        if content is not None:
+            folder = Path(os.path.commonpath([file.parent for file in content])) if content else Path(path)
+            cache_dir = kept_under(digest_of_files(folder, content), self.cache_dir)
+        mode = DownloadMode.REUSE_CACHE_IF_EXISTS if self.overwrite else None
+        options |= {"cache_dir": cache_dir, "token": self.token, "revision": self.revision, "download_mode": mode}
+        return load_dataset(path, config, **options)
+
+
+def load_splits(task: Task, access: Access = Access()) -> DatasetDict:
+    """Read a task's rows as they are, one `Dataset` a split; splits are renamed and left out as the flags say.
+
+    Args:
+        task: which rows.
+        access: to the Hub and the cache.
 
     Raises:
-        UserError: if a file is missing, unreadable or of an unknown kind, or the Hub cannot be reached.
+        UserError: if a file is missing, unreadable or of an unknown kind, the Hub cannot be reached, or there is no such split.
     """
     datasets.utils.logging.set_verbosity(logging.CRITICAL)  # its errors are raised too, and we tell them once
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     files = task.files or {}
-    splits = DatasetDict({split: load_file(file) for split, file in files.items()}) or load_data_set(task)
+    splits = DatasetDict({split: load_file(file, access) for split, file in files.items()}) or load_data_set(task, access)
+    splits = settle_splits(splits, task)
     if task.rows:
         column, value = task.rows
         splits = splits.filter(lambda cells: [cell == value for cell in cells], batched=True, input_columns=column)
     return splits
 
 
-def load_file(address: str) -> Dataset:
-    """Read one file through `datasets`, which keeps a cache keyed by the file's path and date."""
+def settle_splits(splits: DatasetDict, task: Task) -> DatasetDict:
+    """Leave out and rename splits and columns as --remove_splits, --train_split_name, --remove_columns, ... say.
+
+    Raises:
+        UserError: if there is no such split or column.
+    """
+    flags = {f"--{role}_split_name": name for role, name in task.split_names.items()}
+    for flag, name in [*flags.items(), *(("--remove_splits", name) for name in task.left_out)]:
+        if name not in splits:
+            raise UserError(
+                f"{flag} {name}: the data have the parts {', '.join(splits)}.{closest(name, splits)} Name one of them"
+            )
+    named = {role: splits[name] for role, name in task.split_names.items()}
+    taken = {*task.left_out, *task.split_names.values()}
+    splits = DatasetDict({name: rows for name, rows in splits.items() if name not in taken} | named)
+    columns = {name for rows in splits.values() for name in rows.column_names}
+    for name in task.columns_left_out:
+        if name not in columns:
+            raise UserError(f"--remove_columns {name}: there is no such column.{closest(name, columns)} Leave it away")
+    for split, rows in splits.items():
+        splits[split] = rows.remove_columns([name for name in task.columns_left_out if name in rows.column_names])
+    return splits
+
+
+def load_file(address: str, access: Access = Access()) -> Dataset:
+    """Read one file through `datasets`."""
     if "://" in address and not address.startswith("package://"):
         raise UserError(f"{address}: is an address on a network, but files are read from this machine; download it first")
     path = Path(resolve_address(address))
@@ -94,7 +162,7 @@ def load_file(address: str) -> Dataset:
     check_file(address, path, kind)
     builder, options = BUILDERS[kind]
     try:
-        return load_dataset(builder, data_files=str(path), split="train", **options)
+        return access.load(builder, content=[path.resolve()], data_files=str(path), split="train", **options)
     except Exception as error:  # each reader has its own kinds of error; the deepest one says what is wrong
         fault, remedy = explain(path, kind, deepest_cause(error))
         raise UserError(f"{address}: {fault}; {remedy}") from error
@@ -102,20 +170,21 @@ def load_file(address: str) -> Dataset:
 
 def kind_of(path: Path) -> str:
     """`.csv` for reviews.csv and for REVIEWS.CSV.GZ; parquet is compressed by itself, and is not read from a .gz."""
-    name = path.name.lower()
-    kind = Path(name.removesuffix(".gz")).suffix
-    return f"{kind}.gz" if name.endswith(".gz") and kind in ("", ".parquet") else kind
+    name = Path(path.name.lower())
+    kind = Path(name.stem).suffix if name.suffix in COMPRESSED else name.suffix
+    return f"{kind}{name.suffix}" if name.suffix in COMPRESSED and kind in ("", ".parquet") else kind
 
 
-def load_data_set(task: Task) -> DatasetDict:
+def load_data_set(task: Task, access: Access) -> DatasetDict:
     """Load a data set from a folder that is laid out like one, from the Hub, or from the copy that an earlier run kept."""
     path = resolve_address(task.dataset)
     local = Path(path).is_dir()
+    load = functools.partial(load_folder, Path(path)) if local else functools.partial(load_hub, path)
     if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
         raise UserError(f"{task.dataset}: no such folder; give the folder of a data set, or owner/name for one on the Hub")
     reachable = local or hub_is_reachable()
     try:
-        return load_dataset(path, task.config)
+        splits = load(task.config, access)
     except Exception as error:  # DatasetNotFoundError, ConnectionError, FileNotFoundError, ValueError, ... by kind of name
         if not reachable:
             raise UserError(f"data set {task.dataset!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
@@ -126,6 +195,37 @@ def load_data_set(task: Task) -> DatasetDict:
             f"data set {task.dataset!r} cannot be loaded ({deepest_cause(error)}); {remedy}; if it has configurations, "
             "name one with --dataset_config_name"
         ) from error
+    if task.diagnostics and (not local or Path(path, task.diagnostics).is_dir()):
+        with contextlib.suppress(Exception):  # not every mirror has them, and no number rests on them
+            splits[task.diagnostics] = load(task.diagnostics, access)["test"]
+    return splits
+
+
+def load_folder(folder: Path, config: str | None, access: Access) -> DatasetDict:
+    """A folder laid out like a data set on the Hub; without a README.md that names configurations, they are its folders."""
+    if config and not (folder / "README.md").is_file():
+        others = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name != "data")
+        if others and config not in others:
+            raise FileNotFoundError(f"there is no configuration {config!r}; its folders are {', '.join(others)}")
+        folder, config = folder / config if others else folder, None
+    files = [file for file in folder.rglob("*") if file.is_file() and ".git" not in file.parts]
+    named = parts_by_name(files) if config is None else {}
+    if {"validation_matched", "validation_mismatched"} <= set(named):  # `datasets` would take both for one part
+        return access.load(str(folder), content=files, data_files=named)
+    return access.load(str(folder), config, content=files)
+
+
+def parts_by_name(files: list[Path]) -> dict[str, list[str]]:
+    """Files of rows under the names of their parts: test-00000-of-00002.parquet is of test."""
+    parts: dict[str, list[str]] = {}
+    for file in sorted(files):
+        if kind_of(file) in BUILDERS:
+            parts.setdefault(re.sub(r"-\d{5}-of-\d{5}", "", file.name).split(".")[0], []).append(str(file))
+    return parts
+
+
+def load_hub(name: str, config: str | None, access: Access) -> DatasetDict:
+    return access.load(name, config)
 
 
 @functools.cache

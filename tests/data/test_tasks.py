@@ -17,6 +17,40 @@ def test_each_row_of_the_table_is_whole(name):
     assert len(task.text_columns) in (1, 2) and task.label_columns
 
 
+def test_all_nine_tasks_of_glue_are_there():
+    names = {name for name, task in TASKS.items() if task.dataset == "nyu-mll/glue"}
+    assert names == {"cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli"}
+    assert all(TASKS[name].config == name for name in names)
+    assert TASKS["stsb"].kind == "regression" and TASKS["mnli"].diagnostics == "ax"
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind"),
+    [
+        ({}, None),
+        ({"do_regression": True}, "regression"),
+        ({"problem_type": "multi_label_classification"}, "multi_label"),
+        ({"problem_type": "single_label_classification"}, "classification"),
+        ({"problem_type": "ordinal"}, "ordinal"),
+    ],
+)
+def test_the_kind_of_labels_may_be_asked_for(flags, kind):
+    assert choose(train_file="a.csv", **flags).kind == kind
+
+
+def test_a_mirror_takes_the_place_of_the_tasks_data_set():
+    task = choose(task_name="rte", dataset_name="/mirror/glue")
+    assert (task.dataset, task.config, task.text_columns) == ("/mirror/glue", "rte", ("sentence1", "sentence2"))
+    with pytest.raises(UserError, match="--task_name and --dataset_name given, but a run takes exactly one source"):
+        choose(task_name="movie_reviews", dataset_name="/mirror/glue")
+
+
+def test_splits_and_columns_by_other_names():
+    task = choose(dataset_name="x", train_split_name="full", remove_splits="a, b", remove_columns="c", text_column_delimiter="")
+    assert (task.split_names, task.left_out, task.columns_left_out) == ({"train": "full"}, ("a", "b"), ("c",))
+    assert task.text_delimiter == ""
+
+
 def test_files_become_splits():
     task = choose(train_file="some/reviews.csv.gz", test_file="held.out.jsonl")
     assert task.name == "reviews"
