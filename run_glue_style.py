@@ -80,7 +80,13 @@ def run(args: RunArguments):
     submission = submission_files(args, task.name, parts)
     trainer = make_trainer(args, model, tokenizer, parts, labels, scoring, say)
     first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not checkpoint else None
-    names = {"task": task.name, "model": args.model_label, "parameters": model.num_parameters()}
+    names = {
+        "marks": marks_of(args, parts, labels),
+        "task": task.name,
+        "model": args.model_label,
+        "parameters": model.num_parameters(),
+    }
+    names["marks"] = marks_of(args, parts, labels)
     known = {"execution": trainer.execution, **names, **facts.data_facts(parts, labels, tokens)}
     open_record(args, parts, checkpoint, known, say)
     for choice in trainer.execution.values():
@@ -124,7 +130,7 @@ def read_data(args: RunArguments, task: tasks.Task, say):
         examples,
         args.data,
         labels,
-        selects=args.training.load_best_model_at_end or args.results.calibrate,
+        selects=args.selects,
         evaluates=evaluates,
         predicts=args.training.do_predict,
     )
@@ -132,9 +138,16 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     say(f"  text from {' and '.join(task.text_columns)}, labels from {' and '.join(task.label_columns)}")
     for note in labels.notes:
         say(f"  {note}")
+    for note in filter(None, [splits.about_carving(examples, parts, args.data), *marks_of(args, parts, labels).values()]):
+        say.note(note)
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
         say.note(finding.message)
     return parts, labels
+
+
+def marks_of(args: RunArguments, parts, labels: Labels) -> dict[str, str]:
+    """What every file of the run must say of how its rows were used."""
+    return splits.marks(parts, labels, args.selects, args.training.do_predict)
 
 
 def build(args: RunArguments, parts, labels: Labels, say):
@@ -274,6 +287,8 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
         path = Path(args.training.output_dir, path) if path.name == str(path) else path
         glue_submission.write_submission(path, submission, outcomes)
         say(f"{path}: answers {' and '.join(file.name for file in submission)}; the other tasks of it may be samples")
+    for outcome in outcomes.values():
+        outcome.metrics.update(dict.fromkeys(marks_of(args, parts, labels), 1))
     for split, metrics in metrics_by_split(outcomes).items():
         trainer.save_metrics(split, metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}

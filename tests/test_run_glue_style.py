@@ -252,3 +252,45 @@ def test_the_whole_task_of_a_leaderboard_is_answered_in_its_zip(quick, scratch_f
     assert state["best_metric"] == min(entry["eval_log_loss"] for entry in state["log_history"] if "eval_log_loss" in entry)
     validation = pd.read_parquet(tmp_path / "run" / "predictions_validation.parquet")
     assert validation.label.notna().all() and len(validation) == results_of(tmp_path / "run")["eval_samples"]
+
+
+def test_a_run_that_selects_on_the_test_part_is_marked_in_every_file(quick, scratch_flags, reviews_csv, tmp_path, capsys):
+    flags = ["--test_file", reviews_csv, "--allow_test_as_validation", "--load_best_model_at_end", "--eval_strategy=epoch"]
+    assert run_glue_style.main([*scratch_flags, *flags, "--save_strategy=epoch"]) == 0
+    folder, told = tmp_path / "run", "The checkpoint was chosen on rows that are reported"
+    assert told in capsys.readouterr().out and told in (folder / "README.md").read_text()
+    assert results_of(folder)["selected_on_reported"] == results_of(folder)["test_as_validation"] == 1
+    assert list(json.loads((folder / "run.json").read_text())["marks"]) == ["selected_on_reported", "test_as_validation"]
+
+
+COLUMNS_OF_KINDS = {
+    "ordinal": {"label": [f"{row % 3 + 1} stars" for row in range(211)]},
+    "regression": {"label": [row % 7 / 2 for row in range(211)]},
+    "multi_label": {"label": [["warm", "cold"][: row % 3] for row in range(211)]},
+    "multi-label": {"warm": [row % 2 for row in range(211)], "cold": [row % 3 // 2 for row in range(211)]},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", COLUMNS_OF_KINDS)
+def test_every_kind_of_labels_trains_and_predicts(quick, scratch_flags, tmp_path, capsys, kind):
+    rows = {"text": [f"a film of some length {row}" for row in range(211)], **COLUMNS_OF_KINDS[kind]}
+    pd.DataFrame(rows).to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
+    flags = [*scratch_flags, "--train_file", str(tmp_path / "rows.jsonl"), "--max_steps", "2"]
+    flags += ["--label_column_name", "warm,cold"] if "warm" in rows else []
+    assert run_glue_style.main(flags) == 0
+    assert f"{kind.replace('_', '-')}: " in capsys.readouterr().out
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    problems = {"ordinal": "single_label_classification", "regression": "regression"}
+    assert config["problem_type"] == problems.get(kind, "multi_label_classification")
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    results = results_of(tmp_path / "run")
+    assert len(predictions) == results["predict_samples"] == 22 and predictions.label.notna().all()
+    assert [key for key in results if key.startswith("baseline_")]
+
+
+def test_a_test_file_of_another_kind_without_labels_is_predicted_and_sampled(quick, scratch_flags, tmp_path):
+    (tmp_path / "lines.txt").write_text("a lovely film\nan awful film\na film\n")
+    flags = ["--test_file", str(tmp_path / "lines.txt"), "--max_predict_samples", "2", "--max_steps", "2"]
+    assert run_glue_style.main([*scratch_flags, *flags]) == 0
+    assert len(pd.read_parquet(tmp_path / "run" / "predictions.parquet")) == 2

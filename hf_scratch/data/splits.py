@@ -90,8 +90,8 @@ def first_of(examples: DatasetDict, names: tuple[str, ...]) -> Dataset | None:
     return next((examples[name] for name in names if name in examples), None)
 
 
-def selected_on_reported(parts: DatasetDict, labels: Labels, selects: bool, predicts: bool) -> bool:
-    """Whether rows that choose the checkpoint are among those that are reported: every file of such a run must say so.
+def marks(parts: DatasetDict, labels: Labels, selects: bool, predicts: bool) -> dict[str, str]:
+    """What every file of a run must say of its parts, by key; nothing of a run whose numbers are fair.
 
     Args:
         parts: as `choose_parts` makes them.
@@ -99,11 +99,32 @@ def selected_on_reported(parts: DatasetDict, labels: Labels, selects: bool, pred
         selects: whether the run chooses a checkpoint by a metric.
         predicts: whether the test part is predicted and so reported.
     """
-    chooses = first_of(parts, ("selection", "validation"))
-    reported = parts.get("test") if predicts else None
-    if reported is None or not labels.known(reported).any():
-        reported = parts.get("validation")
-    return bool(selects and chooses and reported) and not set(chooses["id"]).isdisjoint(reported["id"])
+    validation, test = parts.get("validation"), parts.get("test")
+    chooses = parts.get("selection", validation)
+    reported = test if predicts and test is not None and labels.known(test).any() else validation
+    found = {}
+    if selects and share_rows(chooses, reported):
+        found["selected_on_reported"] = (
+            "The checkpoint was chosen on rows that are reported: the numbers are higher than those on new texts will be."
+        )
+    if share_rows(validation, test):
+        found["test_as_validation"] = "The validation part is the test part: whatever was tuned on it was tuned on the test."
+    return found
+
+
+def share_rows(one: Dataset | None, other: Dataset | None) -> bool:
+    return one is not None and other is not None and not set(one["id"]).isdisjoint(other["id"])
+
+
+def about_carving(examples: DatasetDict, parts: DatasetDict, args: DataArguments) -> str | None:
+    """That parts carved from many rows are smaller than a tenth of them, if they are."""
+    carved = [part for part in parts if part != "train" and parts[part][0]["id"].startswith("train/")]
+    if not carved or args.validation_fraction is not None or FRACTION * len(examples["train"]) <= MOST:
+        return None
+    return (
+        f"carved from training: {' and '.join(carved)}, {MOST:,} texts each, which tell an accuracy to a point; "
+        "--validation_fraction takes more"
+    )
 
 
 def labelled_rows(rows: Dataset | None, labels: Labels) -> Dataset | None:

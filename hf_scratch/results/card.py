@@ -117,7 +117,8 @@ def results(run: Run) -> str:
     collapsed = f"**This run is no good: {markdown(run.record['collapsed'])}.**" if run.record.get("collapsed") else ""
     temperature = run.config.get("calibration_temperature")
     told = f"The logits are divided by a temperature of {temperature:.2f}, fitted on other rows." if temperature else ""
-    parts = (f"## Results on the {run.part} part", collapsed, "\n".join(lines), level + percent, verdict, told)
+    marks = "\n\n".join(f"**{markdown(mark)}**" for mark in (run.record.get("marks") or {}).values())
+    parts = (f"## Results on the {run.part} part", marks, collapsed, "\n".join(lines), level + percent, verdict, told)
     return "\n\n".join(filter(None, parts))
 
 

@@ -14,7 +14,7 @@ PREFIXES = {"test": "test", "validation": "eval"}
 SHARE = "probability_"
 FEW = 8  # metrics of an old run that does not say which of them are the task's
 # What the entries of run.json are; one that is something else is left out.
-TABLES = ("labels", "rows", "classes", "lengths", "scoring", "memory", "seconds_of", "versions", "arguments")
+TABLES = ("labels", "rows", "classes", "lengths", "scoring", "memory", "seconds_of", "versions", "arguments", "marks")
 SHAPES = dict.fromkeys(TABLES, dict) | dict.fromkeys(("baselines", "command", "seeds", "devices", "notes"), list)
 SHAPES |= dict.fromkeys(("seconds", "parameters", "temperature", "cpus"), int | float)
 

@@ -189,6 +189,11 @@ class RunArguments:
         names = [self.model.model_name_or_path, self.model.config_name, self.model.tokenizer_name, self.data.dataset_name]
         return [*names, self.data.train_file, self.data.validation_file, self.data.test_file]
 
+    @property
+    def selects(self) -> bool:
+        """Whether rows of a held-out part decide which weights are kept, or what is done with them."""
+        return self.training.load_best_model_at_end or self.results.calibrate
+
     def access(self) -> Access:
         """How the data are reached and kept."""
         return Access(self.model.cache_dir, self.model.token, self.data.dataset_revision, self.data.overwrite_cache)

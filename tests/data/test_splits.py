@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 
+from hf_scratch.data import splits
 from hf_scratch.data.arguments import DataArguments
 from hf_scratch.data.labels import Labels
 from hf_scratch.data.splits import carve, choose_parts, sample
@@ -247,3 +249,114 @@ def test_a_sample_of_sorted_rows_holds_all_classes():
 def test_a_training_sample_of_one_class_is_refused():
     with pytest.raises(UserError, match=r"a sample of 1 training rows holds one class only, .* larger --max_train_samples"):
         choose(train=rows(211), flags={"max_train_samples": 1})
+
+
+# Other kinds of labels
+
+
+def with_labels(part, cells):
+    return part.remove_columns("label").add_column("label", cells)
+
+
+def test_numbers_are_stratified_by_their_tenths():
+    labels = Labels("regression", ("score",))
+    part = with_labels(rows(1009), [(row * 7919 % 1009) ** 2 / 1009 for row in range(1009)])
+    parts = choose(train=part, labels=labels)
+    whole = np.quantile(labels.gold(part), np.linspace(0.1, 0.9, 9))
+    for name in ("validation", "test"):
+        counts = np.bincount(np.searchsorted(whole, labels.gold(parts[name])), minlength=10)
+        assert len(parts[name]) == 101 and counts.min() >= 9 and counts.max() <= 12
+
+
+def test_each_of_several_labels_keeps_its_share():
+    labels = Labels("multi_label", ("a", "b", "c"))
+    cells = [[float(row % 2 == 0), float(row % 11 == 0), float(row % 41 == 0)] for row in range(2003)]
+    parts = choose(train=with_labels(rows(2003), cells), labels=labels)
+    for name in ("validation", "test"):
+        assert labels.gold(parts[name]).sum(axis=0) == pytest.approx([100, 18, 5], rel=0.2)
+
+
+def test_kinds_of_few_rows_are_carved_all_the_same():
+    few = with_labels(rows(23), [float(row == 3) for row in range(23)])
+    assert sizes(choose(train=few, labels=Labels("regression", ("score",)))) == {"train": 17, "validation": 3, "test": 3}
+    few = with_labels(rows(23), [[float(row == 3), 0.0] for row in range(23)])
+    assert sizes(choose(train=few, labels=Labels("multi_label", ("a", "b")))) == {"train": 17, "validation": 3, "test": 3}
+
+
+def test_rows_without_an_answer_cannot_validate_whatever_the_kind():
+    test = with_labels(rows(53, "test"), [float("nan")] * 53)
+    train = with_labels(rows(211), [row / 2 for row in range(211)])
+    parts = choose(selects=False, train=train, test=test, validation=test, labels=Labels("regression", ("score",)))
+    assert origin(parts["validation"]) == {"train"}
+
+
+# Much data
+
+
+def test_of_many_rows_ten_thousand_are_enough(monkeypatch):
+    monkeypatch.setattr(splits, "MOST", 17)
+    examples = DatasetDict(train=rows(211))
+    parts = choose(train=examples["train"])
+    assert sizes(parts) == {"train": 177, "validation": 17, "test": 17}
+    told = splits.about_carving(examples, parts, DataArguments())
+    assert told.startswith("carved from training: validation and test, 17 texts each, which tell an accuracy to a point")
+    asked = {"validation_fraction": 0.1}
+    assert sizes(choose(train=rows(211), flags=asked)) == {"train": 167, "validation": 22, "test": 22}
+    assert splits.about_carving(examples, parts, DataArguments(**asked)) is None
+    given = choose(train=rows(211), validation=rows(31, "validation"), selects=False)
+    assert splits.about_carving(examples, given, DataArguments()) is None
+
+
+# Selecting on what is reported
+
+
+def marked(parts, selects=True, predicts=True):
+    return list(splits.marks(parts, LABELS, selects, predicts))
+
+
+def test_the_test_part_validates_only_if_allowed_and_the_run_is_marked():
+    allowed = {"allow_test_as_validation": True}
+    parts = choose(train=rows(211), test=rows(53, "test"), flags=allowed)
+    assert sizes(parts) == {"train": 211, "validation": 53, "test": 53}
+    assert marked(parts) == ["selected_on_reported", "test_as_validation"]
+    assert marked(parts, selects=False) == ["test_as_validation"]
+    given = choose(train=rows(211), test=rows(53, "test"), validation=rows(31, "validation"), flags=allowed)
+    assert marked(given) == [] and origin(given["validation"]) == {"validation"}
+    unlabelled = choose(train=rows(211), test=rows(53, "test", labelled=False), flags=allowed)
+    assert origin(unlabelled["validation"]) == {"train"}
+
+
+def test_the_reported_part_selects_only_if_asked_to_and_the_run_is_marked():
+    data = {"train": rows(211), "validation": rows(31, "validation")}
+    fair = choose(**data)
+    assert sizes(fair) == {"train": 189, "selection": 22, "validation": 31} and marked(fair) == []
+    unfair = choose(**data, flags={"select_on_reported": True})
+    assert sizes(unfair) == {"train": 211, "validation": 31} and marked(unfair) == ["selected_on_reported"]
+    assert marked(unfair, selects=False) == []
+
+
+def test_a_run_that_reports_a_test_part_of_its_own_is_fair():
+    parts = choose(train=rows(211), validation=rows(31, "validation"), test=rows(53, "test"))
+    assert marked(parts) == [] and marked(parts, predicts=False) == ["selected_on_reported"]
+
+
+# Order and further parts
+
+
+def test_training_rows_are_shuffled_once_if_asked():
+    flags = {"shuffle_train_dataset": True, "shuffle_seed": 3}
+    plain, shuffled = (choose(train=rows(211), flags=given)["train"]["id"][:] for given in ({}, flags))
+    assert plain != shuffled and sorted(plain) == sorted(shuffled)
+    assert choose(train=rows(211), flags=flags)["train"]["id"][:] == shuffled
+
+
+def test_further_parts_of_mnli_are_sampled_as_the_others():
+    names = ("validation_matched", "validation_mismatched", "test_matched", "test_mismatched", "ax")
+    parts = choose(
+        selects=False,
+        train=rows(211),
+        **{name: rows(53, name, labelled="test" not in name) for name in names},
+        flags={"max_eval_samples": 13, "max_predict_samples": 11},
+    )
+    expected = {"validation": 13, "validation_mismatched": 13, "test": 11, "test_mismatched": 11, "ax": 11}
+    assert sizes(parts) == {"train": 211} | expected
