@@ -11,7 +11,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import EarlyStoppingCallback, set_seed
+from transformers import EarlyStoppingCallback, Trainer, set_seed
 from transformers.utils import logging
 
 import hf_scratch  # noqa: F401  registers the scratch model
@@ -41,7 +41,7 @@ from hf_scratch.results.permutation import find_permutation
 from hf_scratch.results.report import write_report
 from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
-from hf_scratch.training import checkpoints, folder, intermediate, launch, models, resume
+from hf_scratch.training import checkpoints, dry_run, folder, intermediate, launch, models, resume
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
@@ -68,6 +68,8 @@ def run(args: RunArguments):
     checkpoint = resume.find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
     if args.training.process_index == 0:
         folder.check_folder(output_dir, checkpoint, args.results.overwrite_output_dir, args.inputs())
+    if args.results.dry_run:
+        dry_run.settle(args.training)
     remote = hub.take_over(args.training, args.model.token)
 
     with say.step("read the data"):
@@ -79,20 +81,22 @@ def run(args: RunArguments):
     select_by_headline(args.training, scoring, args.given)
     submission = submission_files(args, task.name, parts)
     trainer = make_trainer(args, model, tokenizer, parts, labels, scoring, say)
-    first = read_first(args, parts, labels, tokenizer, say) if args.training.do_train and not checkpoint else None
+    first = read_first(args, trainer, parts, labels, say) if args.training.do_train and not checkpoint else None
+    if args.results.dry_run:
+        prepared = time.perf_counter() - started
+        return say(rehearse(args, trainer, first, parts, labels, scoring, task.name, prepared).page(output_dir))
     names = {
         "marks": marks_of(args, parts, labels),
         "task": task.name,
         "model": args.model_label,
         "parameters": model.num_parameters(),
     }
-    names["marks"] = marks_of(args, parts, labels)
     known = {"execution": trainer.execution, **names, **facts.data_facts(parts, labels, tokens)}
     open_record(args, parts, checkpoint, known, say)
     for choice in trainer.execution.values():
         say(f"  {choice}")
     if first is not None:
-        intermediate.train_first(trainer, first, args.intermediate)
+        first.train()
     texts = few_texts(parts["train"])
     pusher = remote and hub.PushOnSave(remote, tokenizer, texts)
     if pusher:
@@ -220,15 +224,43 @@ def open_record(args: RunArguments, parts, checkpoint: str | None, known: dict, 
         resume.write_start(args.training.output_dir, checkpoint, known, files.write_record)
 
 
-def read_first(args: RunArguments, parts, labels: Labels, tokenizer, say):
-    """The pieces of another task that the flags tell to train on first; None if they name none."""
+def read_first(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, say) -> Trainer | None:
+    """What trains the model on the pieces of another task before, if the flags name one."""
     if args.intermediate.intermediate_task is None:
         return None
     held_out = {text for part, rows in parts.items() if part != "train" for text in rows["text"][:]}
     with args.training.main_process_first(desc="read the intermediate task"):
-        rows = intermediate.read_intermediate(args.intermediate, labels, tokenizer, held_out, args.training.seed)
+        rows = intermediate.read_intermediate(args.intermediate, labels, trainer.processing_class, held_out, args.training.seed)
     say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}")
-    return rows
+    return intermediate.first_trainer(trainer, rows, args.intermediate)
+
+
+def rehearse(
+    args: RunArguments, trainer, first, parts, labels: Labels, scoring: Scoring, task: str, prepared: float
+) -> dry_run.Forecast:
+    """What the run will take, from a few measured steps and from all that follows, done once in a folder of no duration."""
+    reported = [
+        ("selection", args.results.calibrate),
+        ("validation", args.training.do_eval),
+        ("test", args.training.do_predict),
+    ]
+    quiet = Narrator(speaks=False)
+
+    def close():
+        share(trainer, trainer.processing_class, few_texts(parts["train"]), quiet)
+        write_report(args.training.output_dir)
+        write_card(args.training.output_dir)
+
+    return dry_run.rehearse(
+        trainer,
+        parts,
+        predicted=[parts[part] for part, asked in reported if asked and part in parts],
+        report=lambda few: report(args, trainer, few, labels, scoring, None, task, quiet),
+        close=close,
+        first=first,
+        padded_to=args.data.max_seq_length if args.data.pad_to_max_length else None,
+        prepared=prepared,
+    )
 
 
 def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, checkpoint: str | None, say):

@@ -1,27 +1,26 @@
-"""Time a recipe as a whole process and judge it over several splits of its data; or time the encoder beside BERT's.
+"""Time a recipe over several splits of its data; or the encoder beside BERT's; or a dry run's forecast beside the run.
 
 Each run of a recipe is a process of its own, with another --split_seed; wall time and peak memory are those that the operating
 system counted for it. For example:
 
     hf-scratch benchmark quickstart --splits 5
     hf-scratch benchmark encoder
+    hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
 """
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import mean, stdev
 
 from ..errors import UserError
+from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder")
+    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, or dry_run")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
     parser.add_argument("--record", help="JSON file to write the runs to")
@@ -29,7 +28,15 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    return benchmark_encoder(args) if args.recipe == "encoder" else benchmark_recipe(args)
+    return {"encoder": benchmark_encoder, "dry_run": benchmark_dry_run}.get(args.recipe, benchmark_recipe)(args)
+
+
+def benchmark_dry_run(args) -> int:
+    flags = shlex.split(args.flags) or ["--recipe", "quickstart"]
+    result = foretell_and_run(flags)
+    print(f"{' '.join(flags)}: foretold {result.foretold:.1f} s, took {result.measured:.1f} s, error {result.error:+.0%}")
+    print(f"peak memory: foretold {result.foretold_mb:,.0f} MB, took {result.measured_mb:,.0f} MB")
+    return 0
 
 
 def benchmark_encoder(args) -> int:
@@ -71,17 +78,10 @@ def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
     """Run a recipe on one split in a process of its own; what it reports, and what it cost."""
     with tempfile.TemporaryDirectory() as folder:
         output_dir = Path(folder, "run")
-        command = [sys.executable, "-m", "run_glue_style", "--recipe", recipe, "--split_seed", str(seed)]
-        command += ["--output_dir", str(output_dir), *flags]
+        flags = ["--recipe", recipe, "--split_seed", str(seed), "--output_dir", str(output_dir), *flags]
         start = time.perf_counter()
-        with open(Path(folder, "log"), "wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
+        _, usage = finished(flags, Path(folder, "log"))
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if status:
-            raise UserError(f"split {seed} failed: {Path(folder, 'log').read_text(errors='replace')[-2000:]}")
         results = json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
-    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    costs = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": kilobytes / 1024}
+    costs = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": peak_megabytes(usage)}
     return {"split_seed": seed, **results, **costs}

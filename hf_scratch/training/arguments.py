@@ -149,6 +149,7 @@ class ResultArguments:
             "help": "Write the zip of GLUE's leaderboard: in the run's folder, or PATH/NAME.zip, which several runs may fill.",
         },
     )
+    dry_run: bool = field(default=False, metadata={"help": "Measure a few steps, say what the run will take, write nothing."})
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
     baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
     calibrate: bool = field(

@@ -69,19 +69,19 @@ def one_pass(args: IntermediateArguments, training: TrainingArguments) -> Traini
     return changed
 
 
-def train_first(trainer: Trainer, rows: Dataset, args: IntermediateArguments):
-    """One pass of a trainer's model over the pieces; of the regularizers, R-Drop is left out, for many rows need it less.
+def first_trainer(trainer: Trainer, rows: Dataset, args: IntermediateArguments) -> Trainer:
+    """A trainer of the same model for one pass over the pieces, without R-Drop, which many rows need less.
 
     Args:
         trainer: of the task proper, which has not begun.
         rows: the pieces.
         args: hold the learning rate of the pass.
     """
-    type(trainer)(
+    return type(trainer)(
         model=trainer.model,
         args=one_pass(args, trainer.args),
         train_dataset=rows,
         data_collator=trainer.data_collator,
         processing_class=trainer.processing_class,
         regularization=RegularizationArguments(token_dropout=trainer.regularization.token_dropout),
-    ).train()
+    )

@@ -9,7 +9,7 @@ from hf_scratch.data.tasks import TASKS, Task
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 from hf_scratch.training.arguments import IntermediateArguments, RegularizationArguments, parse_arguments
-from hf_scratch.training.intermediate import one_pass, read_intermediate, train_first
+from hf_scratch.training.intermediate import first_trainer, one_pass, read_intermediate
 from hf_scratch.training.trainer import ClassificationTrainer
 from tests.conftest import make_reviews
 
@@ -76,7 +76,7 @@ def test_one_pass_trains_the_same_model_and_leaves_the_runs_arguments_alone(tmp_
     )  # fmt: skip
     settings = args.to_dict()
     before = model.classifier.weight.detach().clone()
-    train_first(trainer, rows, IntermediateArguments("films", intermediate_learning_rate=0.01))
+    first_trainer(trainer, rows, IntermediateArguments("films", intermediate_learning_rate=0.01)).train()
     assert not torch.equal(model.classifier.weight, before)
     assert trainer.model is model and trainer.state.global_step == 0
     assert args.to_dict() == settings and not list(tmp_path.glob("checkpoint-*"))
