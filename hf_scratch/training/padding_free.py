@@ -53,14 +53,32 @@ class Packing:
         return x[0, self.cu_seq_lens[: self.shape[0]]].unsqueeze(1)
 
 
-def pack(attention_mask: torch.Tensor, num_tokens: int | None = None, num_sequences: int | None = None) -> Packing:
+@dataclass(frozen=True)
+class Shapes:
+    """The few shapes that packed batches are filled up to, for kernels that are compiled or recorded for one.
+
+    Args:
+        tokens: N is a multiple of it.
+        texts: B counts as a multiple of it.
+        longest: no text is longer.
+    """
+
+    tokens: int
+    texts: int
+    longest: int
+
+    def of(self, num_tokens: int, B: int) -> tuple[int, int]:
+        """N and S for a batch: room for its tokens and texts, and for the texts that fill it up."""
+        return -(-num_tokens // self.tokens) * self.tokens, -(-B // self.texts) * self.texts - (-self.tokens // self.longest)
+
+
+def pack(attention_mask: torch.Tensor, num_tokens: int | None = None, shapes: Shapes | None = None) -> Packing:
     """Find the real tokens of a batch, on its device.
 
     Args:
         attention_mask: `(B, T)`, 1 for real tokens.
-        num_tokens: N, at least as many as are real; the rest fills up, as texts of their own that touch no other. Counted if
-            not given, for which a CUDA device has to be waited for.
-        num_sequences: S, at least enough for B texts and for those that fill up; as many as are needed if not given.
+        num_tokens: at least as many as are real; counted if not given, for which a CUDA device has to be waited for.
+        shapes: to fill up to. What fills up are texts of their own, which touch no other.
 
     Raises:
         ValueError: if the mask has another shape: it then says more than which tokens are real.
@@ -71,18 +89,18 @@ def pack(attention_mask: torch.Tensor, num_tokens: int | None = None, num_sequen
             "that, or run with --padding_free never"
         )
     B, T = attention_mask.shape
-    real = attention_mask.bool()
-    fills_up = num_tokens is not None
-    num_tokens = num_tokens if fills_up else int(real.sum())
-    end = real.flatten().cumsum(0)  # (B·T,)
-    place = torch.where(real.flatten(), end - 1, num_tokens)
-    token_indices = torch.full((num_tokens + 1,), B * T, device=real.device)
+    real = attention_mask.bool().flatten()
+    N = int(real.sum()) if num_tokens is None else num_tokens
+    N, S = (N, B - (-N // T)) if shapes is None else shapes.of(N, B)
+    end = real.cumsum(0)  # (B·T,)
+    place = torch.where(real, end - 1, N)
+    token_indices = torch.full((N + 1,), B * T, device=real.device)
     token_indices.scatter_(0, place, torch.arange(B * T, device=real.device))
     ends = end[T - 1 :: T]  # (B,)
-    if fills_up:
-        num_sequences = num_sequences or B + -(-num_tokens // T)
-        filling = ends[-1] + T * torch.arange(1, num_sequences - B + 1, device=real.device)
-        ends = torch.cat([ends, filling.clamp(max=num_tokens)])  # (S,)
+    if num_tokens is not None or shapes is not None:
+        longest = T if shapes is None else shapes.longest
+        filling = ends[-1] + longest * torch.arange(1, S - B + 1, device=real.device)
+        ends = torch.cat([ends, filling.clamp(max=N)])  # (S,)
     return Packing(token_indices[:-1], nn.functional.pad(ends, (1, 0)).int(), (B, T))
 
 
@@ -176,6 +194,8 @@ class PaddingFree:
     def __init__(self, model: PreTrainedModel):
         self.encoder = model.base_model
         self.body = without_pooler(self.encoder)
+        self.run = self.body.forward
+        self.shapes: Shapes | None = None
         self.depth = 0
         self.given_attention = None
 
@@ -209,16 +229,16 @@ class PaddingFree:
         ids = kwargs.get("input_ids")
         x = kwargs["inputs_embeds"] if ids is None else ids
         mask = kwargs.pop("attention_mask", None)
-        packing = pack(torch.ones(x.shape[:2], device=x.device) if mask is None else mask, num_tokens)
+        packing = pack(torch.ones(x.shape[:2], device=x.device) if mask is None else mask, num_tokens, self.shapes)
         positions = kwargs.pop("position_ids", None)
         kwargs["position_ids"] = self.positions(x) if positions is None else positions
         inputs = {name: kwargs.pop(name) for name in BY_TOKEN if kwargs.get(name) is not None}
         self.body.training = self.encoder.training
-        outputs = self.body.forward(
+        outputs = self.run(
             **{name: packing.unpad(value) for name, value in inputs.items()},
             **kwargs | {"return_dict": True},
             cu_seq_lens_q=packing.cu_seq_lens,
-            max_length_q=x.shape[1],
+            max_length_q=self.shapes.longest if self.shapes else x.shape[1],
         )
         hidden = outputs.last_hidden_state
         padded = {"last_hidden_state": packing.pad(hidden)}

@@ -17,7 +17,7 @@ from transformers import (
 from hf_scratch import ScratchConfig
 from hf_scratch.errors import UserError
 from hf_scratch.training import padding_free
-from hf_scratch.training.padding_free import CountTokens, PaddingFree, choose_padding_free, pack
+from hf_scratch.training.padding_free import CountTokens, PaddingFree, Shapes, choose_padding_free, pack
 
 SIZES = {
     "vocab_size": 43,
@@ -173,22 +173,24 @@ def test_hidden_tokens_are_not_computed_and_leave_gaps_in_the_positions(name):
     torch.testing.assert_close(free, padded, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("shapes", [None, Shapes(37, 4, 19)])
 @pytest.mark.parametrize("name", ["scratch-mean", "modernbert", "roberta"])
-def test_tokens_that_fill_up_change_nothing(name):
+def test_tokens_that_fill_up_change_nothing(name, shapes):
     model, inputs = build(name), batch() | {"labels": torch.arange(5)}
     padded = outcome(model, inputs)
-    with PaddingFree(model):
-        assert_equal_outcomes(padded, outcome(model, inputs | {"num_tokens": 101}))
+    with PaddingFree(model) as free:
+        free.shapes = shapes
+        assert_equal_outcomes(padded, outcome(model, inputs | {"num_tokens": 61}))
 
 
 def test_packing_and_back_loses_nothing():
     mask = batch()["attention_mask"]
     x = torch.randn(5, 19, 7, generator=torch.Generator().manual_seed(0))
-    for num_tokens, sequences in ((None, 5), (sum(LENGTHS), 9), (101, 11)):
-        packing = pack(mask, num_tokens)
-        assert packing.cu_seq_lens.dtype == torch.int32 and len(packing.cu_seq_lens) == sequences + 1
+    for given, tokens, texts in (((), 59, 5), ((59,), 59, 9), ((101,), 101, 11), ((59, Shapes(37, 4, 19)), 74, 10)):
+        packing = pack(mask, *given)
+        assert packing.cu_seq_lens.dtype == torch.int32 and len(packing.cu_seq_lens) == texts + 1
         assert packing.cu_seq_lens.diff()[:5].tolist() == list(LENGTHS)
-        assert packing.cu_seq_lens[-1] == (num_tokens or sum(LENGTHS)) and packing.cu_seq_lens.diff().max() <= 19
+        assert packing.cu_seq_lens[-1] == tokens and packing.cu_seq_lens.diff().max() <= 19
         assert torch.equal(packing.pad(packing.unpad(x)), x * mask.unsqueeze(-1))
         assert torch.equal(packing.first(packing.unpad(x)), x[:, :1])
 
