@@ -45,6 +45,7 @@ from hf_scratch.training import checkpoints, dry_run, folder, intermediate, laun
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
+from hf_scratch.training.hardware import settle_hardware
 from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.temperature import divide_logits
 from hf_scratch.training.trainer import ClassificationTrainer
@@ -62,6 +63,7 @@ def run(args: RunArguments):
     say = Narrator(speaks=args.training.process_index == 0)
     launch.check_processes(args.training.world_size)
 
+    hardware = settle_hardware(args.training, args.given)
     task = tasks.choose_task(args.data)
     (output_dir,) = broadcast_object_list([args.output_dir(task.name)])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
@@ -91,7 +93,7 @@ def run(args: RunArguments):
         "model": args.model_label,
         "parameters": model.num_parameters(),
     }
-    known = {"execution": trainer.execution, **names, **facts.data_facts(parts, labels, tokens)}
+    known = {"execution": trainer.execution, "hardware": hardware, **names, **facts.data_facts(parts, labels, tokens)}
     open_record(args, parts, checkpoint, known, say)
     for choice in trainer.execution.values():
         say(f"  {choice}")
@@ -108,7 +110,8 @@ def run(args: RunArguments):
         with say.step("certify"):
             share(trainer, tokenizer, texts, say)
         spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
-        files.write_record(output_dir, results=results, collapsed=trainer.collapse.found, notes=say.notes, **spent)
+        found = {"results": results, "collapsed": trainer.collapse.found, "execution": trainer.execution}
+        files.write_record(output_dir, **found, notes=say.notes, **spent)
         with say.step("write the report"):
             write_report(output_dir)
             write_card(output_dir)

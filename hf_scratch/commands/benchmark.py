@@ -1,4 +1,4 @@
-"""Time a recipe over several splits of its data; or the encoder beside BERT's; or a dry run's forecast beside the run.
+"""Time a recipe over several splits; the encoder beside BERT's; training beside the stock Trainer's; a forecast beside its run.
 
 Each run of a recipe is a process of its own, with another --split_seed; wall time and peak memory are those that the operating
 system counted for it. For example:
@@ -6,6 +6,7 @@ system counted for it. For example:
     hf-scratch benchmark quickstart --splits 5
     hf-scratch benchmark encoder
     hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
+    hf-scratch benchmark training --rows default,batch32
 """
 
 import json
@@ -20,15 +21,18 @@ from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, or dry_run")
+    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, training or dry_run")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
+    parser.add_argument("--rows", help="of training's table, separated by commas (default: all of this machine's)")
+    parser.add_argument("--steps", type=int, default=0, help="of each timing of training (default: by the machine)")
+    parser.add_argument("--seconds", type=float, default=360, help="after which training's table ends (default: 360)")
     parser.add_argument("--record", help="JSON file to write the runs to")
     parser.add_argument("--flags", default="", help="more flags for run_glue_style.py, in one string: '--seed 3 --fp16'")
 
 
 def run(args) -> int:
-    return {"encoder": benchmark_encoder, "dry_run": benchmark_dry_run}.get(args.recipe, benchmark_recipe)(args)
+    return BENCHMARKS.get(args.recipe, benchmark_recipe)(args)
 
 
 def benchmark_dry_run(args) -> int:
@@ -52,6 +56,17 @@ def benchmark_encoder(args) -> int:
     for row in time_encoders(device, args.repeats):
         sizes = f"| {row.size} | {row.shape[0]} x {row.shape[1]} | {row.dtype} | {row.step} "
         print(f"{sizes}| {row.bert:.2f} | {row.scratch:.2f} | {row.ratio:.3f} |", flush=True)
+    return 0
+
+
+def benchmark_training(args) -> int:
+    from ..results import training_speed
+
+    names = args.rows.split(",") if args.rows else None
+    table = training_speed.compare(names, args.steps, args.seconds)
+    if args.record:
+        Path(args.record).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(table))
     return 0
 
 
@@ -85,3 +100,6 @@ def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
         results = json.loads((output_dir / "all_results.json").read_text(encoding="utf-8"))
     costs = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_mb": peak_megabytes(usage)}
     return {"split_seed": seed, **results, **costs}
+
+
+BENCHMARKS = {"encoder": benchmark_encoder, "training": benchmark_training, "dry_run": benchmark_dry_run}

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -124,6 +125,7 @@ class SpeedArguments:
             "per_device_train_batch_size."
         },
     )
+    torch_compile: bool | None = field(default=None, init=False)  # TrainingArguments' own flag, if it was given
 
     def __post_init__(self):
         if self.max_tokens_per_batch is not None and self.max_tokens_per_batch < 1:
@@ -295,6 +297,7 @@ def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArgume
     check_early_stopping(regularization, training)
     check_optimization(training)
     settle_training(training, given | set(values))
+    settle_compilation(groups[-1], training, given | set(values))
     return RunArguments(*groups, training, [sys.argv[0], *argv], given | set(values))
 
 
@@ -421,3 +424,12 @@ def settle_training(training: TrainingArguments, given: set[str]):
     training.logging_nan_inf_filter = False  # it would hide what FiniteLoss stops at, and wait for the device at each step
     if training.do_train is False and training.load_best_model_at_end:
         training.load_best_model_at_end = False
+
+
+def settle_compilation(speed: SpeedArguments, training: TrainingArguments, given: set[str]):
+    """On CUDA --torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch."""
+    if "torch_compile" in given:
+        speed.torch_compile = training.torch_compile
+        if training.device.type == "cuda":
+            training.torch_compile = False
+            os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)

@@ -238,7 +238,7 @@ class PaddingFree:
             **{name: packing.unpad(value) for name, value in inputs.items()},
             **kwargs | {"return_dict": True},
             cu_seq_lens_q=packing.cu_seq_lens,
-            max_length_q=self.shapes.longest if self.shapes else x.shape[1],
+            max_length_q=max(x.shape[1], self.shapes.longest if self.shapes else 0),
         )
         hidden = outputs.last_hidden_state
         padded = {"last_hidden_state": packing.pad(hidden)}

@@ -15,6 +15,7 @@ from .arguments import RegularizationArguments, SpeedArguments
 from .checkpoints import read_pending, save_whole
 from .class_weights import ClassWeights
 from .collapse import CollapseStop
+from .compilation import Compilation, choose_compilation
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 from .faults import FiniteLoss, is_out_of_memory, out_of_memory
 from .padding_free import CountTokens, choose_padding_free
@@ -57,6 +58,7 @@ class ClassificationTrainer(Trainer):
         if self.padding_free:
             self.data_collator = CountTokens(self.data_collator)
         self.class_weights = class_weights
+        self.compilation = None
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
@@ -130,9 +132,21 @@ class ClassificationTrainer(Trainer):
         return self.accelerator.reduce(count.to(device))
 
     def train(self, *args, **kwargs):
-        """Trainer's, padding-free if that was chosen; the model that it leaves is the plain one."""
-        with self.padding_free or nullcontext():
-            return super().train(*args, **kwargs)
+        """Trainer's, padding-free and compiled if that was chosen; the model that it leaves is the plain one."""
+        longest = int(row_lengths(self.train_dataset).max())
+        chosen = choose_compilation(self.speed.torch_compile, self.padding_free, self.args, longest)
+        self.execution["compilation"] = str(chosen)
+        if isinstance(chosen, Compilation):
+            self.compilation = chosen
+            self.add_callback(chosen)
+        try:
+            with self.padding_free or nullcontext():
+                return super().train(*args, **kwargs)
+        finally:
+            if self.compilation:
+                self.execution["compilation"] = self.compilation.end()
+                self.remove_callback(self.compilation)
+                self.compilation = None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Trainer's loss; in training with R-Drop, of two passes, and their divergence added.
@@ -145,6 +159,8 @@ class ClassificationTrainer(Trainer):
         weight = self.regularization.r_drop
         if weight:
             inputs = {name: torch.cat([x, x]) if torch.is_tensor(x) else 2 * x for name, x in inputs.items()}
+        if self.compilation:
+            self.compilation.watch(inputs.get("num_tokens", inputs["input_ids"].numel()))
         if self.regularization.token_dropout:
             inputs = drop_tokens(inputs, self.regularization.token_dropout, self.processing_class.all_special_ids)
         labels = inputs.get("labels")  # label smoothing takes them out

@@ -1,0 +1,190 @@
+"""torch.compile where it pays: a layer is compiled once for all, small steps are recorded as CUDA graphs, and plain steps are
+timed beside them.
+
+Compiling the layers by themselves takes seconds, where the whole encoder takes a minute, and all layers share one graph for any
+number of tokens. A small step is bound by launching its kernels from Python: recorded as a CUDA graph a shape, forward and
+backward, it is launched at once.
+"""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from .padding_free import PaddingFree, Shapes
+
+WARM, TIMED = 3, 7  # steps before a timing, and of it
+LEAST_SECONDS = 30  # that a run must still last for compiling to be worth its while
+MOST_RECORDED = 24  # CUDA graphs
+LARGE = 32768  # tokens of a step from which on launching takes no time beside computing
+TEXTS = 32
+
+
+def layers_of(encoder: nn.Module) -> nn.ModuleList:
+    """The stack of an encoder's layers, whatever it is called."""
+    depth = encoder.config.num_hidden_layers
+    return next(module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == depth)
+
+
+class RecordedBody:
+    """An encoder on packed tokens, recorded as one CUDA graph a shape; runs as it is outside training, or past the bound.
+
+    Args:
+        body: the encoder without its pooler.
+        record: `torch.cuda.make_graphed_callables`.
+    """
+
+    def __init__(self, body: nn.Module, record=None):
+        self.body = body
+        self.record = record or torch.cuda.make_graphed_callables
+        self.graphs = {}
+
+    def __call__(self, cu_seq_lens_q, max_length_q, **inputs):
+        tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)} | {"cu_seq_lens_q": cu_seq_lens_q}
+        key = (max_length_q, *((name, tuple(value.shape)) for name, value in tensors.items()))
+        asked = any(value for name, value in inputs.items() if name not in tensors and name != "return_dict")
+        full = len(self.graphs) >= MOST_RECORDED and key not in self.graphs
+        if asked or full or not (torch.is_grad_enabled() and self.body.training):
+            return self.body.forward(cu_seq_lens_q=cu_seq_lens_q, max_length_q=max_length_q, **inputs)
+        if key not in self.graphs:
+            self.graphs[key] = self.recorded(list(tensors), max_length_q, tuple(tensors.values()))
+        return BaseModelOutputWithPooling(last_hidden_state=self.graphs[key](*tensors.values()))
+
+    def recorded(self, names: list[str], longest: int, tensors: tuple[torch.Tensor, ...]):
+        """Record a shape. Random numbers go on as if nothing had been recorded."""
+        device = tensors[0].device
+        half, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+        module = PositionalBody(self.body, names, longest).train()
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.autocast(device.type, dtype, half, cache_enabled=False):
+            return self.record(module, tensors, allow_unused_input=True)
+
+
+class PositionalBody(nn.Module):
+    """An encoder that takes its tensors by position and returns one, as recording wants it."""
+
+    def __init__(self, body: nn.Module, names: list[str], longest: int):
+        super().__init__()
+        self.body, self.names, self.longest = body, names, longest
+
+    def forward(self, *tensors):
+        inputs = dict(zip(self.names, tensors, strict=True))
+        return self.body.forward(**inputs, max_length_q=self.longest, return_dict=True).last_hidden_state
+
+
+class Compilation(TrainerCallback):
+    """Times plain steps, then compiled ones, and keeps the faster. What came of it stands in `line`.
+
+    Args:
+        free: the encoder, padding-free.
+        longest: tokens of the longest text.
+        records: whether small steps may become CUDA graphs.
+        least_seconds: that the run must still last.
+    """
+
+    def __init__(self, free: PaddingFree, longest: int, records: bool = True, least_seconds: float = LEAST_SECONDS):
+        self.free, self.longest, self.records, self.least_seconds = free, longest, records, least_seconds
+        self.line = "compiled where that pays: steps are timed first"
+        self.phase, self.times = "plain", []
+        self.plain = self.started = None
+        self.tokens, self.began_compiling = 0, 0.0
+
+    def watch(self, tokens: int):
+        """Told of each batch's real tokens."""
+        self.tokens += tokens
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if self.phase:
+            self.tokens, self.started = 0, now()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if not self.phase:
+            return
+        self.times.append((now() - self.started, self.tokens))
+        if len(self.times) < WARM + TIMED:
+            return
+        seconds, tokens = map(statistics.median, zip(*self.times[WARM:], strict=True))
+        self.times = []
+        if self.phase == "plain":
+            self.plain = seconds / tokens
+            self.judge_plain((state.max_steps - state.global_step) * seconds, tokens / args.gradient_accumulation_steps)
+        else:
+            self.judge_compiled(seconds / tokens, tokens)
+        if self.phase is None and state.is_world_process_zero:
+            print(f"  {self.line}", flush=True)
+
+    def judge_plain(self, remaining: float, tokens: float):
+        """Begin to compile, if the run lasts long enough."""
+        if remaining < self.least_seconds:
+            self.phase = None
+            self.line = f"not compiled: the run ends in {remaining:.0f} s, before compiling would have paid"
+            return
+        self.phase, self.began_compiling = "compiled", now()
+        for layer in layers_of(self.free.body):
+            layer.compile(dynamic=True)
+        self.free.shapes = Shapes(1, 1, self.longest)
+        if self.records and tokens < LARGE:
+            self.free.run = RecordedBody(self.free.body)
+            self.free.shapes = Shapes(512 * max(1, round(tokens / 16 / 512)), TEXTS, self.longest)
+
+    def judge_compiled(self, compiled: float, tokens: float):
+        """Keep it, or go back."""
+        self.phase = None
+        before, after = 1000 * self.plain * tokens, 1000 * compiled * tokens
+        graphs = len(getattr(self.free.run, "graphs", ()))
+        cost = f"{compilations()} compilations and {graphs} CUDA graphs in {now() - self.began_compiling:.0f} s"
+        if compiled < self.plain:
+            self.line = f"compiled: a step of {tokens:.0f} tokens takes {after:.1f} ms in place of {before:.1f} ({cost})"
+        else:
+            self.undo()
+            self.line = (
+                f"compiling was undone: a step of {tokens:.0f} tokens took {after:.1f} ms in place of {before:.1f} ({cost})"
+            )
+
+    def end(self) -> str:
+        """The model leaves as it came; what came of it."""
+        if self.plain is not None:
+            self.undo()
+        return self.line
+
+    def __str__(self):
+        return self.line
+
+    def undo(self):
+        for layer in layers_of(self.free.body):
+            layer._compiled_call_impl = None
+        self.free.run, self.free.shapes = self.free.body.forward, None
+
+
+def now() -> float:
+    """Seconds, once the device has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def compilations() -> int:
+    """How often torch.compile has made a graph in this process."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, longest: int) -> Compilation | str:
+    """The callback that compiles, or the line that says why not.
+
+    Args:
+        wanted: --torch_compile if it was given, else None.
+        free: the encoder padding-free, or None.
+        args: the `TrainingArguments`.
+        longest: tokens of the longest text.
+    """
+    if wanted is False:
+        return "not compiled, as --torch_compile false asks"
+    if free is None or args.device.type != "cuda":
+        return f"not compiled: {'padding is computed' if free is None else f'it was not proven to pay on {args.device.type}'}"
+    if getattr(args, "activation_checkpointing", None) or getattr(args, "gradient_checkpointing", None):
+        return "not compiled: activations are recomputed, and the compiler would keep them"
+    records = args.world_size == 1 and args.gradient_accumulation_steps == 1
+    return Compilation(free, longest, records, 0 if wanted else LEAST_SECONDS)
