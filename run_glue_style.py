@@ -7,6 +7,7 @@ python run_glue_style.py --recipe quickstart --train_file reviews.csv
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -35,10 +36,11 @@ from hf_scratch.results.baselines import fit_baselines
 from hf_scratch.results.calibration import fit_temperature
 from hf_scratch.results.card import write_card
 from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
-from hf_scratch.results.narrator import Narrator
+from hf_scratch.results.narrator import Narrator, quiet_bars
 from hf_scratch.results.outcome import PREFIXES, Outcome, metrics_by_split, predict, predict_parts
 from hf_scratch.results.permutation import find_permutation
 from hf_scratch.results.report import write_report
+from hf_scratch.results.seeds import run_seeds
 from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
 from hf_scratch.training import checkpoints, dry_run, folder, intermediate, launch, models, resume
@@ -53,7 +55,17 @@ from hf_scratch.training.trainer import ClassificationTrainer
 
 def main(argv: list[str] | None = None) -> int:
     """Run; 0 done, 2 what the user can mend, in one message, 75 stopped on request and resumable."""
-    return ended(lambda: run(parse_arguments(sys.argv[1:] if argv is None else argv, metrics=METRICS)))
+    return ended(lambda: run_all(sys.argv[1:] if argv is None else argv))
+
+
+def run_all(argv: list[str]):
+    """One run, or one for each seed."""
+    args = parse_arguments(argv, metrics=METRICS)
+    if args.results.seeds == 1 or args.results.dry_run:
+        run(args)
+    else:
+        run_seeds(args, argv, run, partial(parse_arguments, metrics=METRICS))
+    PartialState().destroy_process_group()
 
 
 def run(args: RunArguments):
@@ -61,6 +73,7 @@ def run(args: RunArguments):
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
     say = Narrator(speaks=args.training.process_index == 0)
+    quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size)
 
     hardware = settle_hardware(args.training, args.given)
@@ -121,7 +134,6 @@ def run(args: RunArguments):
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     if trainer.collapse.found and args.results.collapse_stop:
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
-    PartialState().destroy_process_group()
 
 
 def read_data(args: RunArguments, task: tasks.Task, say):

@@ -294,3 +294,24 @@ def test_a_test_file_of_another_kind_without_labels_is_predicted_and_sampled(qui
     flags = ["--test_file", str(tmp_path / "lines.txt"), "--max_predict_samples", "2", "--max_steps", "2"]
     assert run_glue_style.main([*scratch_flags, *flags]) == 0
     assert len(pd.read_parquet(tmp_path / "run" / "predictions.parquet")) == 2
+
+
+def test_a_seed_among_several_is_the_run_of_that_seed_alone(quick, scratch_flags, tmp_path, capsys):
+    assert run_glue_style.main([*scratch_flags, "--seeds", "2", "--seed", "7"]) == 0
+    assert "in the mean of 2 seeds" in capsys.readouterr().out
+    several = results_of(tmp_path / "run")
+    each = [results_of(tmp_path / "run" / f"seed-{seed}")["test_accuracy"] for seed in (7, 8)]
+    assert several["test_accuracy"] == pytest.approx(np.mean(each)) and several["seeds"] == 2
+    assert run_glue_style.main([*scratch_flags, "--seed", "8", "--output_dir", str(tmp_path / "alone")]) == 0
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "alone", tmp_path / "run" / "seed-8")]
+    assert weights[0] == weights[1]
+
+
+def test_a_collapsed_run_is_reported_and_ends_with_what_to_change(quick, scratch_flags, tmp_path, capsys):
+    """A learning rate a thousand times too high for 210 steps; the files are written all the same, and say so."""
+    flags = ["--num_train_epochs", "21", "--learning_rate", "9", "--max_grad_norm", "0"]
+    assert run_glue_style.main([*scratch_flags, *flags]) == 2
+    assert "collapsed by step 2" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["collapsed"].startswith("collapsed by step 2")
+    assert results_of(tmp_path / "run")["test_accuracy"] < 0.8
+    assert "This run is no good" in (tmp_path / "run" / "README.md").read_text()

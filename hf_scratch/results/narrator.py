@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import datasets
+import huggingface_hub.utils
+import transformers.utils.logging
 from tqdm.auto import tqdm
 
 from ..screen import show
@@ -58,6 +61,21 @@ class Narrator:
             self.seconds[name] = round(self.seconds.get(name, 0) + seconds, 2)
             if seconds >= PATIENCE and not live:
                 self(f"  {name}: {seconds:.1f} s")
+
+
+def quiet_bars(training, given: set[str]):
+    """Where nobody watches a terminal, leave out the bars of all libraries: in a file each of their steps would be a line.
+
+    Args:
+        training: TrainingArguments; Trainer then prints what it logs.
+        given: flags that the user set, and that stay.
+    """
+    if sys.stderr.isatty():
+        return
+    for module in (datasets, transformers.utils.logging, huggingface_hub.utils):
+        getattr(module, "disable_progress_bars", getattr(module, "disable_progress_bar", None))()
+    if "disable_tqdm" not in given:
+        training.disable_tqdm = True
 
 
 def tick(name: str, done: threading.Event):

@@ -126,8 +126,7 @@ def warning(run: Run, figures: dict) -> dict:
     found = []
     if run.record.get("collapsed"):
         found.append(f"This run is no good: {run.record['collapsed']}.")
-    if run.argument("data", "select_on_reported"):
-        found.append("The checkpoint was selected on the rows that are reported: the numbers flatter.")
+    found += [str(mark) for mark in (run.record.get("marks") or {}).values()]
     single = run.kind in ("classification", "ordinal") and len(run.labelled)
     if single and len(set(run.predicted.tolist())) == 1 < len(set(run.gold.tolist())):
         found.append(f"One class, {run.labelled['prediction'][0]}, is predicted for every row.")

@@ -154,6 +154,9 @@ class ResultArguments:
     dry_run: bool = field(default=False, metadata={"help": "Measure a few steps, say what the run will take, write nothing."})
     confidence_level: float = field(default=0.95, metadata={"help": "Of the intervals."})
     baselines: Literal["auto", "never"] = field(default="auto", metadata={"help": "A majority class and a linear model."})
+    seeds: int = field(
+        default=1, metadata={"help": "Train so many, --seed and those after it, each in OUTPUT/seed-K, and sum up in OUTPUT."}
+    )
     calibrate: bool = field(
         default=False,
         metadata={"help": "Divide the logits by the temperature that fits the validation part, in the saved model too."},
@@ -163,6 +166,8 @@ class ResultArguments:
     )
 
     def __post_init__(self):
+        if self.seeds < 1:
+            raise ValueError(f"--seeds is {self.seeds}, but at least one is trained; 5 show how much a seed matters")
         if not 0 < self.confidence_level < 1:
             raise ValueError(f"--confidence_level is {self.confidence_level:g}, but it must be above 0 and below 1; try 0.95")
 

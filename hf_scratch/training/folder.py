@@ -13,7 +13,7 @@ from .resume import RECORD, checkpoints, has_optimizer
 WRITTEN = (
     *("checkpoint-*", "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.txt"),
     *("special_tokens_map.json", "best", "last", "unfinished", "*_results.json", "trainer_state.json", "predictions.*"),
-    *("roundtrip.json", "report", "README.md", "*.py", RECORD),
+    *("roundtrip.json", "report", "seed-*", "README.md", "*.py", RECORD),
 )
 
 

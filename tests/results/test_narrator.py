@@ -1,9 +1,10 @@
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from hf_scratch.results import narrator
-from hf_scratch.results.narrator import Narrator
+from hf_scratch.results.narrator import Narrator, quiet_bars
 
 
 @pytest.fixture
@@ -50,3 +51,14 @@ def test_notes_are_said_and_kept_and_other_processes_are_silent(capsys):
         say.note("empty texts")
         assert say.notes == ["empty texts"]
         assert capsys.readouterr().out == ("hello\n  note: empty texts\n" if speaks else "")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "given", "off"), [(False, set(), True), (False, {"disable_tqdm"}, False), (True, set(), False)]
+)
+def test_bars_are_for_terminals(monkeypatch, terminal, given, off):
+    """In a process of tests all bars may be off already: what is told is Trainer's."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    training = SimpleNamespace(disable_tqdm=False)
+    quiet_bars(training, given)
+    assert training.disable_tqdm is off

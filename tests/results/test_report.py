@@ -155,13 +155,15 @@ def test_a_run_before_this_report_has_a_page_too(unseen, made, tmp_path):
 
 def test_a_reader_is_warned_of_a_run_that_is_no_good(unseen, tmp_path):
     folder = make_run(
-        tmp_path / "run", collapsed="collapsed by step 200: one class", arguments={"data": {"select_on_reported": True}}
+        tmp_path / "run",
+        collapsed="collapsed by step 200: one class",
+        marks={"selected": "It was selected on what is reported."},
     )
     table = pd.read_parquet(folder / "predictions.parquet")
     table["prediction"] = "bad"
     table.to_parquet(folder / "predictions.parquet")
     text = write_report(str(folder)).read_text("utf-8")
-    assert "collapsed by step 200" in text and "the numbers flatter" in text and "is predicted for every row" in text
+    assert "collapsed by step 200" in text and "selected on what is reported." in text and "is predicted for every row" in text
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
