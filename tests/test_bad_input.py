@@ -282,8 +282,8 @@ CASES = {
         ["the label fair", "training does not (bad, good)", "mend the label, or add training rows of it"],
     ),
     "a label in other letters": (
-        file("text,label\na,Good\nb,bad\n", name="test.csv", option="--test_file"),
-        ["the label Good", "training does not (bad, good)", "mend the label"],
+        file("text,label\nb,bad\na,GOOD\n", name="test.csv", option="--test_file"),
+        ["the label GOOD", "(rows 1)", "training does not (bad, good)", "Did you mean good?", "mend the label"],
     ),
     # Parts
     "a class of one row": (

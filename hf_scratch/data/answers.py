@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from ..errors import UserError
+from ..errors import UserError, closest
 from .arrow import arrow_column
 from .cells import HIDDEN, OTHER_COLUMN, as_lists, cell_name, read_indicator, read_numbers
 from .kinds import NUMBER, class_label_names, find_form, find_kind, in_order, own_names
@@ -57,8 +57,8 @@ class Answers:
             return pa.array(self.ids(cells[0], rows, split))
         return as_lists(self.vectors(cells[0], places[0]) if self.form == "vectors" else self.sets(cells[0], rows, split))
 
-    def ids(self, cells: pa.Array, rows: Dataset, split: str) -> np.ndarray:
-        """The class of each cell, `(N,)` int64; -1 where there is none."""
+    def ids(self, cells: pa.Array, rows: Dataset, split: str, owners: np.ndarray | None = None) -> np.ndarray:
+        """The class of each cell, `(N,)` int64; -1 where there is none. `owners` are the cells' rows, if not one each."""
         different = pc.unique(cells)
         place = f"column {self.columns[0]!r} of the {split} part"
         names = [cell_name(value, place) for value in different.to_pylist()]
@@ -68,18 +68,25 @@ class Answers:
         ids = {name: id_ for id_, name in enumerate(self.labels.names)} | {None: UNLABELLED}
         unknown = in_order(set(names) - set(ids))
         if unknown:
+            cells_of = pc.index_in(cells, value_set=different.filter(pa.array([name in unknown for name in names])))
+            at = np.asarray(cells_of.is_valid()).nonzero()[0]
+            at = np.unique(owners[at]) if owners is not None else at
+            some = ", ".join(map(str, at[:5])) + (", ..." if len(at) > 5 else "")
+            alike = [name for name in self.labels.names if name.casefold() == unknown[0].casefold()]
+            near = closest(alike[0] if alike else unknown[0], self.labels.names)
             rule = "training does not" if split != "train" else "the data or the task do not name"
             raise UserError(
-                f"the {split} part holds the label {', '.join(unknown[:5])} in column {self.columns[0]!r}, which {rule} "
-                f"({', '.join(self.labels.names[:20])}); a class must be learnt before it is asked for: mend the label, or add "
-                "training rows of it"
+                f"the {split} part holds the label {', '.join(unknown[:5])} in column {self.columns[0]!r} (rows {some}), which "
+                f"{rule} ({', '.join(self.labels.names[:20])}).{near} A class must be learnt before it is asked for: mend the "
+                "label, or add training rows of it"
             )
         table = np.array([ids[name] for name in names], np.int64)
         return table[np.asarray(pc.index_in(cells, value_set=different))] if len(cells) else table
 
     def sets(self, cells: pa.Array, rows: Dataset, split: str) -> np.ndarray:
         """Which classes each list names, `(N, L)`; a list of none is an answer, a missing list is not."""
-        ids, owners = self.ids(cells.flatten(), rows, split), np.asarray(pc.list_parent_indices(cells))
+        owners = np.asarray(pc.list_parent_indices(cells))
+        ids = self.ids(cells.flatten(), rows, split, owners)
         sets = np.zeros((len(cells), self.labels.num_labels), np.float32)
         sets[owners[ids >= 0], ids[ids >= 0]] = 1
         sets[~np.asarray(cells.is_valid())] = UNLABELLED

@@ -137,6 +137,6 @@ def test_names_beside_the_ids_are_taken_and_serve_every_part():
 def test_an_id_without_a_name_is_refused():
     task = Task("t", label_columns=("label",), label_names=("no", "yes"))
     with pytest.raises(
-        UserError, match=r"train part holds the label 2 in column 'label', which the data or the task do not name"
+        UserError, match=r"train part holds the label 2 in column 'label' \(rows \d.*\), which the data or the task do not name"
     ):
         read(table([0, 1, 2]), task=task)

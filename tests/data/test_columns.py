@@ -248,7 +248,7 @@ def test_a_part_without_the_label_column_is_unlabelled():
         ({"train": rows([0.5, None, float("nan")])}, r"2 of 3 training rows have no label in column 'label' \(rows 1, 2; "),
         (
             {"train": rows(["a", "b"]), "validation": rows(["c"])},
-            r"validation part holds the label c .*does not \(a, b\); a class",
+            r"validation part holds the label c .*does not \(a, b\)\. A class",
         ),
         ({"train": with_names([0, 1], ["a", "b"]), "test": with_names([0], ["c"])}, "the test part holds the label c"),
         ({"train": with_names([0, 1], ["a", "b"]), "test": rows([0, 1])}, "the test part holds the label 0, 1"),
