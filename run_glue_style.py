@@ -143,7 +143,8 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     task = columns.find_columns(splits_as_read, task)
     examples, labels = cleaning.clean(*columns.to_examples(splits_as_read, task), args.data)
     if args.results.calibrate and labels.kind == "regression":
-        raise UserError("--calibrate is for classes, but a regression states no probabilities; leave the flag away")
+        say.note("a regression states no probabilities: there is nothing to calibrate")
+        args.results.calibrate = False
     evaluates = args.training.do_eval or args.training.eval_strategy != "no" or args.results.calibrate
     parts = splits.choose_parts(
         examples,

@@ -115,7 +115,7 @@ def print_duel(first, second, scoring, level: float, examples: int):
     gap, low, high = (number(value, measure.percent, "+") for value in (result.gap, result.low, result.high))
     better = "better" if (result.gap > 0) == measure.greater_is_better else "worse"
     rank = f"{gap.lstrip('+-')}{unit} {better} than" if result.gap else "as good as"
-    doubt = "" if result.told_apart else ", but these rows do not tell them apart"
+    doubt = "" if result.told_apart or not result.gap else ", but these rows do not tell them apart"
     test = "" if result.p is None else f"; McNemar's exact test: p = {result.p:.2g}"
     show(f"\n{first.name} is {rank} {second.name} in {name}{doubt} ({100 * level:g}% interval {low} to {high}{unit}{test}).")
     for winner, loser, rows in ((first, second, result.only_first), (second, first, result.only_second)):

@@ -148,7 +148,8 @@ def length_histogram(lengths: np.ndarray, counts: np.ndarray, limit: int) -> Fig
         below = np.searchsorted(np.cumsum(counts), 0.99 * counts.sum())
         last = max(lengths[min(below, len(lengths) - 1)], min(limit, lengths.max()))
         shown, cut = np.minimum(lengths, last), lengths > limit
-        edges = np.linspace(0, last + 1, int(min(last + 1, 48)) + 1)
+        width = -(-(last + 1) // 48)  # whole tokens: other bins would hold now one length, now two
+        edges = np.arange(0, last + 1 + width, width)
         for chosen, colour in ((~cut, MODEL), (cut, OTHER)):
             ax.hist(shown[chosen], edges, weights=counts[chosen], color=colour, rwidth=0.9)
         if cut.any():
