@@ -10,61 +10,63 @@ import numpy as np
 from scipy import sparse
 
 
+class Cells:
+    """The different pairs of a gold and a predicted answer of one system.
+
+    Args:
+        gold, predicted: class ids `(cells,)`, or flags `(cells, L)` where a row may have several.
+        num_labels: L.
+    """
+
+    def __init__(self, gold: np.ndarray, predicted: np.ndarray, num_labels: int):
+        self.gold, self.predicted = gold, predicted
+        self.gold_flags, self.predicted_flags = sparse_flags(gold, num_labels), sparse_flags(predicted, num_labels)
+        self.hit_flags = self.gold_flags * self.predicted_flags
+
+
 @dataclass(frozen=True)
 class Counts:
     """One system's counts.
 
     Args:
-        drawn: how often each cell was drawn, `(R, cells)`; every resample draws the same number of rows.
-        gold, predicted: the cells' class ids `(cells,)`, or flags `(cells, L)` where a row may have several.
-        num_labels: L.
+        cells: of the system.
+        drawn: how often each was drawn, `(cells, R)`; every resample draws the same number of rows.
     """
 
+    cells: Cells
     drawn: np.ndarray
-    gold: np.ndarray
-    predicted: np.ndarray
-    num_labels: int
 
     @cached_property
     def rows(self) -> int:
         """How many rows a resample draws."""
-        return int(self.drawn[0].sum())
-
-    @cached_property
-    def gold_flags(self) -> sparse.csr_array:
-        """`(cells, L)`."""
-        return sparse_flags(self.gold, self.num_labels)
-
-    @cached_property
-    def predicted_flags(self) -> sparse.csr_array:
-        """`(cells, L)`."""
-        return sparse_flags(self.predicted, self.num_labels)
+        return int(self.drawn[:, 0].sum())
 
     @cached_property
     def of_gold(self) -> np.ndarray:
-        """Rows of each class, `(R, L)`."""
-        return self.drawn @ self.gold_flags
+        """Rows of each class, `(L, R)`."""
+        return self.cells.gold_flags @ self.drawn
 
     @cached_property
     def of_predicted(self) -> np.ndarray:
-        """Rows that are predicted to be of each class, `(R, L)`."""
-        return self.drawn @ self.predicted_flags
+        """Rows that are predicted to be of each class, `(L, R)`."""
+        return self.cells.predicted_flags @ self.drawn
 
     @cached_property
     def hits(self) -> np.ndarray:
-        """Rows of each class that are predicted to be of it, `(R, L)`."""
-        return self.drawn @ (self.gold_flags * self.predicted_flags)
+        """Rows of each class that are predicted to be of it, `(L, R)`."""
+        return self.cells.hit_flags @ self.drawn
 
     def mean(self, values) -> np.ndarray:
         """The mean over a resample's rows of a number that each cell has, `(R,)`."""
-        return self.drawn @ np.asarray(values, dtype=np.float64) / self.rows
+        return np.asarray(values, dtype=np.float64) @ self.drawn / self.rows
 
 
 def sparse_flags(answers: np.ndarray, num_labels: int) -> sparse.csr_array:
+    """`(L, cells)`."""
     if answers.ndim == 2:
-        return sparse.csr_array(answers.astype(np.float64))
+        return sparse.csr_array(answers.T.astype(np.float64))
     cells = np.arange(len(answers))
-    return sparse.csr_array((np.ones(len(answers)), (cells, answers)), shape=(len(answers), num_labels))
+    return sparse.csr_array((np.ones(len(answers)), (answers, cells)), shape=(num_labels, len(answers)))
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -73,69 +75,69 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def class_f1(counts: Counts) -> np.ndarray:
-    """F1 = 2·hits / (gold + predicted) of each class, `(R, L)`."""
+    """F1 = 2·hits / (gold + predicted) of each class, `(L, R)`."""
     return ratio(2 * counts.hits, counts.of_gold + counts.of_predicted)
 
 
 def class_precision(counts: Counts) -> np.ndarray:
-    """`(R, L)`."""
+    """`(L, R)`."""
     return ratio(counts.hits, counts.of_predicted)
 
 
 def class_recall(counts: Counts) -> np.ndarray:
-    """`(R, L)`."""
+    """`(L, R)`."""
     return ratio(counts.hits, counts.of_gold)
 
 
 def accuracy(counts: Counts) -> np.ndarray:
-    same = counts.gold == counts.predicted
+    same = counts.cells.gold == counts.cells.predicted
     return counts.mean(same if same.ndim == 1 else same.all(axis=1))
 
 
 def macro_f1(counts: Counts) -> np.ndarray:
     """A class that a resample lacks altogether is left out, as scikit-learn does; of several labels none is."""
-    if counts.gold.ndim == 2:
-        return class_f1(counts).mean(axis=1)
-    return class_f1(counts).sum(axis=1) / (counts.of_gold + counts.of_predicted > 0).sum(axis=1)
+    if counts.cells.gold.ndim == 2:
+        return class_f1(counts).mean(axis=0)
+    return class_f1(counts).sum(axis=0) / (counts.of_gold + counts.of_predicted > 0).sum(axis=0)
 
 
 def weighted_f1(counts: Counts) -> np.ndarray:
-    return (class_f1(counts) * counts.of_gold).sum(axis=1) / counts.rows
+    return (class_f1(counts) * counts.of_gold).sum(axis=0) / counts.rows
 
 
 def micro_f1(counts: Counts) -> np.ndarray:
-    return ratio(2 * counts.hits.sum(axis=1), (counts.of_gold + counts.of_predicted).sum(axis=1))
+    return ratio(2 * counts.hits.sum(axis=0), (counts.of_gold + counts.of_predicted).sum(axis=0))
 
 
 def samples_f1(counts: Counts) -> np.ndarray:
-    hits = (counts.gold & counts.predicted).sum(axis=1)
-    return counts.mean(ratio(2.0 * hits, counts.gold.sum(axis=1) + counts.predicted.sum(axis=1)))
+    gold, predicted = counts.cells.gold, counts.cells.predicted
+    return counts.mean(ratio(2.0 * (gold & predicted).sum(axis=1), gold.sum(axis=1) + predicted.sum(axis=1)))
 
 
 def positive_f1(counts: Counts) -> np.ndarray:
-    return class_f1(counts)[:, 1]
+    return class_f1(counts)[1]
 
 
 def matthews_correlation(counts: Counts) -> np.ndarray:
     """(N·hits - Σ gold·predicted) / √((N² - Σ gold²)(N² - Σ predicted²)) (Gorodkin 2004, equation 8)."""
     N, gold, predicted = counts.rows, counts.of_gold, counts.of_predicted
-    covariance = N * counts.hits.sum(axis=1) - (gold * predicted).sum(axis=1)
-    return ratio(covariance, np.sqrt((N**2 - (gold**2).sum(axis=1)) * (N**2 - (predicted**2).sum(axis=1))))
+    covariance = N * counts.hits.sum(axis=0) - (gold * predicted).sum(axis=0)
+    return ratio(covariance, np.sqrt((N**2 - (gold**2).sum(axis=0)) * (N**2 - (predicted**2).sum(axis=0))))
 
 
 def quadratic_weighted_kappa(counts: Counts) -> np.ndarray:
     """1 - mean (g - p)² / (mean g² + mean p² - 2·mean g·mean p) (Cohen 1968)."""
-    g, p = counts.gold, counts.predicted
+    g, p = counts.cells.gold, counts.cells.predicted
     expected = counts.mean(g**2) + counts.mean(p**2) - 2 * counts.mean(g) * counts.mean(p)
     return np.where(expected > 1e-12, 1 - ratio(counts.mean((g - p) ** 2), expected), 0)
 
 
 def mae(counts: Counts) -> np.ndarray:
-    return counts.mean(np.abs(counts.gold - counts.predicted))
+    return counts.mean(np.abs(counts.cells.gold - counts.cells.predicted))
 
 
 def off_by_one_accuracy(counts: Counts) -> np.ndarray:
-    return counts.mean(np.abs(counts.gold - counts.predicted) <= 1)
+    return counts.mean(np.abs(counts.cells.gold - counts.cells.predicted) <= 1)
 
 
 OF_COUNTS = {

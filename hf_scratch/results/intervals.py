@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from . import ranks
-from .counts import OF_CLASSES, OF_COUNTS, Counts
+from .counts import OF_CLASSES, OF_COUNTS, Cells, Counts
 from .metrics import Scoring, decide
 
 RESAMPLES = 10_000
@@ -77,19 +77,16 @@ def resample(
         Metric name to `(systems, resamples)`, NaN where a resample does not define it; what these rows do not define is left
         out.
     """
-    defined = [scoring.score(gold, system) for system in systems]
-    names = [name for name in (scoring.names if names is None else names) if all(name in values for values in defined)]
     turned = [scoring.turned(gold, system) for system in systems]
+    names = scoring.names if names is None else names
     gold, systems = turned[0][0], [system for _, system in turned]
     rng = np.random.default_rng(seed)
     counted = [name for name in names if scoring.kind != "regression" and name in OF_COUNTS]
-    draws = count_draws(scoring, gold, systems, rng, counted, per_class) if counted or per_class else {}
     rest = [name for name in names if name not in counted]
-    if rest:
-        draws |= row_draws(scoring.kind, gold, systems, rng, rest)
-    for name in set(BIASED).intersection(rest):
-        draws[name] = centred(draws[name], np.array([values[name] for values in defined]))
-    return {name: draws[name] for name in [*names, *(name for name in draws if name not in names)]}
+    draws = count_draws(scoring, gold, systems, rng, counted, per_class) if counted or per_class else {}
+    draws |= row_draws(scoring, gold, systems, rng, rest) if rest else {}
+    ordered = {name: draws[name] for name in [*names, *(name for name in draws if name not in names)]}
+    return {name: values for name, values in ordered.items() if not np.isnan(values).all(axis=1).any()}
 
 
 def count_draws(scoring, gold, systems, rng, names, per_class) -> dict[str, np.ndarray]:
@@ -97,13 +94,13 @@ def count_draws(scoring, gold, systems, rng, names, per_class) -> dict[str, np.n
     decided = [decide(scoring.kind, system) for system in systems]
     row_of, cell_of, sizes = cells_of([gold, *decided])
     classes = scoring.classes if scoring.positive else scoring.classes[::-1]
-    portions = []
+    cells, portions = [Cells(gold[row_of], answers[row_of], systems[0].shape[1]) for answers in decided], []
     for drawn in drawn_cells(cell_of, sizes, rng):
-        counts = [Counts(drawn, gold[row_of], answers[row_of], systems[0].shape[1]) for answers in decided]
+        counts = [Counts(of_system, drawn) for of_system in cells]
         portion = {name: np.stack([OF_COUNTS[name](of_system) for of_system in counts]) for name in names}
         for metric, function in OF_CLASSES.items() if per_class else ():
             values = function(counts[0])
-            portion |= {f"class_{name}_{metric}": values[None, :, id_] for id_, name in enumerate(classes)}
+            portion |= {f"class_{name}_{metric}": values[None, id_] for id_, name in enumerate(classes)}
         portions.append(portion)
     return {name: np.concatenate([portion[name] for portion in portions], axis=1) for name in portions[0]}
 
@@ -125,27 +122,31 @@ def cells_of(answers: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def drawn_cells(cell_of: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each cell is drawn, `(some resamples, cells)` at a time: cell by cell where they are few, else row by row."""
+    """How often each cell is drawn, `(cells, some resamples)` at a time: cell by cell where they are few, else row by row."""
     N, cells = len(cell_of), len(sizes)
     few = cells * ROWS_A_CELL < N
     at_once = max(1, AT_ONCE // (cells if few else N))
     for start in range(0, RESAMPLES, at_once):
         size = min(at_once, RESAMPLES - start)
         if few:
-            yield rng.multinomial(N, sizes / N, size=size).astype(np.float64)
+            yield np.ascontiguousarray(rng.multinomial(N, sizes / N, size=size).T, dtype=np.float64)
         else:
-            places = cell_of[rng.integers(0, N, (size, N))] + cells * np.arange(size)[:, None]
-            yield np.bincount(places.ravel(), minlength=size * cells).reshape(size, cells).astype(np.float64)
+            places = cell_of[rng.integers(0, N, (N, size))] * size + np.arange(size)
+            yield np.bincount(places.ravel(), minlength=cells * size).reshape(cells, size).astype(np.float64)
 
 
-def row_draws(kind: str, gold, systems, rng, names) -> dict[str, np.ndarray]:
+def row_draws(scoring, gold, systems, rng, names) -> dict[str, np.ndarray]:
     """Metrics that need every row, `(systems, resamples)` each."""
-    prepare = {"multi_label": ranks.of_flags, "regression": ranks.of_numbers}.get(kind, ranks.of_classes)
-    functions = [prepare(gold, decide(kind, system) if kind == "regression" else system) for system in systems]
+    prepare = {"multi_label": ranks.of_flags, "regression": ranks.of_numbers}.get(scoring.kind, ranks.of_classes)
+    functions = [prepare(gold, decide(scoring.kind, system) if scoring.kind == "regression" else system) for system in systems]
     portions = [[function(drawn) for function in functions] for drawn in drawn_rows(len(gold), sum(map(np.size, systems)), rng)]
-    return {
+    draws = {
         name: np.concatenate([np.stack([values[name] for values in portion]) for portion in portions], axis=1) for name in names
     }
+    for name in set(BIASED).intersection(names):
+        values = [scoring.measures[name].compute(gold, system) for system in systems]
+        draws[name] = draws[name] if None in values else centred(draws[name], np.array(values))
+    return draws
 
 
 def centred(draws: np.ndarray, values: np.ndarray) -> np.ndarray:

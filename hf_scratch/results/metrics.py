@@ -67,16 +67,18 @@ class Scoring:
         """Whether the headline grows with quality."""
         return self.measures[self.headline].greater_is_better
 
-    def score(self, gold, probabilities) -> dict[str, float]:
+    def score(self, gold, probabilities, names=None) -> dict[str, float]:
         """Every metric that is defined on these rows.
 
         Args:
             gold: class ids `(N,)`, flags `(N, L)` or numbers `(N,)`, none of them missing; N is at least 1.
             probabilities: `(N, L)`; of a regression the predictions, `(N, 1)`.
+            names: of the metrics; all by default.
         """
         gold, probabilities = self.turned(gold, probabilities)
         answers = {"decisions": decide(self.kind, probabilities), "probabilities": probabilities}
-        values = {name: measure.compute(gold, answers[measure.takes]) for name, measure in self.measures.items()}
+        measures = {name: self.measures[name] for name in (self.names if names is None else names)}
+        values = {name: measure.compute(gold, answers[measure.takes]) for name, measure in measures.items()}
         return {name: float(value) for name, value in values.items() if value is not None}
 
     def score_classes(self, gold, probabilities) -> dict[str, float]:

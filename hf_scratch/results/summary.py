@@ -44,7 +44,7 @@ def judge(
 ) -> tuple[Row, ...]:
     """Score a model with the interval of every metric, of each class too, and baselines on the same resampled rows.
 
-    A baseline's metrics have intervals where they follow from counts, or are printed: others would take as long again.
+    Of a baseline, the metrics that follow from counts or are printed: the others would take as long again.
 
     Args:
         scoring: of the task.
@@ -55,19 +55,18 @@ def judge(
         baselines: on the same rows.
     """
     systems = [probabilities, *(baseline.probabilities for baseline in baselines)]
-    values = [scoring.score(gold, system) for system in systems]
     together = [metric for metric in scoring.names if metric in OF_COUNTS or metric in scoring.shown]
-    draws = resample(scoring, gold, systems, names=together)
     alone = [metric for metric in scoring.names if metric not in together]
     has_classes = scoring.kind != "regression"
+    values = scoring.score(gold, probabilities) | (scoring.score_classes(gold, probabilities) if has_classes else {})
+    draws = resample(scoring, gold, systems, names=together)
     own = resample(scoring, gold, [probabilities], names=alone, per_class=has_classes)
-    bounds = {metric: percentile(drawn[0], level) for metric, drawn in (draws | own).items()}
-    of_classes = scoring.score_classes(gold, probabilities) if has_classes else {}
-    rows = [Row(name, values[0] | of_classes, bounds)]
+    rows = [Row(name, values, {metric: percentile(drawn[0], level) for metric, drawn in (draws | own).items()})]
     for place, baseline in enumerate(baselines, 1):
+        values = scoring.score(gold, baseline.probabilities, together)
         bounds = {metric: percentile(drawn[place], level) for metric, drawn in draws.items()}
         lead = {metric: percentile(drawn[0] - drawn[place], level) for metric, drawn in draws.items()}
-        rows.append(Row(baseline.name, values[place], bounds, lead, baseline.seconds))
+        rows.append(Row(baseline.name, values, bounds, lead, baseline.seconds))
     return tuple(rows)
 
 

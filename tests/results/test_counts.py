@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from hf_scratch.results.counts import OF_CLASSES, OF_COUNTS, Counts
+from hf_scratch.results.counts import OF_CLASSES, OF_COUNTS, Cells, Counts
 
 GOLD, PREDICTED = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 3, 2])
 FLAGS, ANSWERED = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 1], [1, 1, 1]]), np.array([[1, 0, 0], [0, 0, 0], [0, 1, 1], [0, 0, 1]])
@@ -40,7 +40,7 @@ def test_each_draw_has_scikit_learns_value(name, function, gold, predicted, labe
     """Also where a draw lacks a class in gold, in the predictions, or in both."""
     drawn = draw(len(gold))
     assert (drawn == 0).any(axis=1).mean() > 0.4
-    found = OF_COUNTS[name](Counts(drawn.astype(float), gold, predicted, labels))
+    found = OF_COUNTS[name](Counts(Cells(gold, predicted, labels), drawn.T.astype(float)))
     expected = [function(np.repeat(gold, counts, axis=0), np.repeat(predicted, counts, axis=0)) for counts in drawn]
     np.testing.assert_allclose(found, np.nan_to_num(expected), rtol=1e-9, atol=1e-12)
 
@@ -49,7 +49,7 @@ def test_each_draw_has_scikit_learns_value(name, function, gold, predicted, labe
 @pytest.mark.parametrize(("gold", "predicted", "labels"), [(GOLD, PREDICTED, 4), (FLAGS, ANSWERED, 3)])
 def test_each_class_of_a_draw_has_scikit_learns_value(name, gold, predicted, labels):
     drawn, function = draw(len(gold)), getattr(sk, f"{name}_score")
-    found = OF_CLASSES[name](Counts(drawn.astype(float), gold, predicted, labels))
-    for counts, values in zip(drawn, found, strict=True):
+    found = OF_CLASSES[name](Counts(Cells(gold, predicted, labels), drawn.T.astype(float)))
+    for counts, values in zip(drawn, found.T, strict=True):
         rows = np.repeat(gold, counts, axis=0), np.repeat(predicted, counts, axis=0)
         np.testing.assert_allclose(values, function(*rows, labels=range(labels), average=None, zero_division=0))
