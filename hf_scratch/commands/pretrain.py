@@ -105,8 +105,10 @@ def make_trainer(args, tokenizer, train, held_out, say):
     from ..training.models import load_config
     from ..training.pretraining import DrawAnew, PretrainingTrainer, metrics_of_sums
     from ..training.pretraining_model import build_pretraining_model
+    from ..training.probe import Probe
 
-    model = build_pretraining_model(args.model, load_config(args.model), tokenizer, args.pretrain.objective == "mlm+nsp")
+    flags = args.pretrain
+    model = build_pretraining_model(args.model, load_config(args.model), tokenizer, flags.objective == "mlm+nsp")
     say(f"{model.config.model_type}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
     special = {"cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id, "pad": tokenizer.pad_token_id}
     trainer = PretrainingTrainer(
@@ -116,26 +118,33 @@ def make_trainer(args, tokenizer, train, held_out, say):
         data_collator=SegmentCollator(train.corpus, special, train.max_length),
         processing_class=tokenizer,
         compute_metrics=metrics_of_sums,
-        masking=masking_for(tokenizer, args.pretrain.mlm_probability, args.pretrain.whole_word_mask),
-        muon_learning_rate=args.pretrain.muon_learning_rate,
+        masking=masking_for(tokenizer, flags.mlm_probability, flags.whole_word_mask),
+        muon_learning_rate=flags.muon_learning_rate,
         callbacks=[DrawAnew(train)],
     )
-    trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), args.pretrain.max_eval_samples)
-    if args.pretrain.seconds:
-        trainer.add_callback(Budget(args.pretrain.seconds))
+    trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
+    if flags.seconds:
+        trainer.add_callback(Budget(flags.seconds))
+    if flags.probe:
+        trainer.add_callback(Probe(flags.probe, flags.probe_every, flags.probe_flags, tokenizer, trainer.budget, trainer.log))
     return trainer
 
 
 def learn(args, trainer, train, resume, say):
     """Train and save."""
     metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    # Trainer's own speeds are of the steps that were planned, and a budget plans none; nor do probes count.
+    seconds = metrics["train_runtime"] if trainer.budget() is None else trainer.budget().elapsed
     tokens = trainer.state.epoch * train.real_tokens()
     metrics["train_tokens"] = round(tokens)
-    metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
+    metrics["train_seconds"] = round(seconds, 1)
+    metrics["train_steps_per_second"] = round(trainer.state.global_step / seconds, 3)
+    metrics["train_samples_per_second"] = round(trainer.state.epoch * len(train) / seconds, 1)
+    metrics["train_tokens_per_second"] = round(tokens / seconds, 1)
     trainer.save_metrics("train", metrics)
     trainer.save_state()
     trainer.save_model()
-    say(f"  {trainer.state.global_step:,} steps, {tokens:,.0f} tokens in {metrics['train_runtime']:.0f} s")
+    say(f"  {trainer.state.global_step:,} steps, {tokens:,.0f} tokens in {seconds:.0f} s")
 
 
 def evaluate(trainer, held_out, say) -> dict:

@@ -263,8 +263,8 @@ class Parser(HfArgumentParser):
         """
         names = set()
         for word in argv:
-            if word.startswith("--"):
-                flag = word.split("=")[0]
+            flag = word.split("=")[0]
+            if flag.startswith("--") and " " not in flag:  # with spaces it is a value: flags for another program
                 if flag not in self._option_string_actions:
                     self.error(f"unknown flag {flag}.{closest(flag, self._option_string_actions)} A flag is one that is listed")
                 names.add(self._option_string_actions[flag].dest)

@@ -42,11 +42,12 @@ class Budget(TrainerCallback, ExportableState):
     def __init__(self, seconds: float, clock=time.perf_counter):
         self.seconds, self.clock = seconds, clock
         self.used, self.since = 0.0, None
-        self.elapsed, self.durations = 0.0, deque(maxlen=21)
+        self.elapsed, self.first, self.durations = 0.0, None, deque(maxlen=21)
 
     def state(self) -> dict:
         """What a checkpoint keeps."""
-        return {"args": {"seconds": self.seconds}, "attributes": {"used": self.elapsed, "elapsed": self.elapsed}}
+        kept = {"used": self.elapsed, "elapsed": self.elapsed, "first": self.first}
+        return {"args": {"seconds": self.seconds}, "attributes": kept}
 
     def now(self) -> float:
         """Seconds of training so far, on this process."""
@@ -63,12 +64,16 @@ class Budget(TrainerCallback, ExportableState):
 
     @property
     def step_seconds(self) -> float:
-        """Of a step, measured on the last ones; the median, for a first step compiles."""
+        """Of a step, the median of the last ones."""
         return median(self.durations) if self.durations else 0.0
 
     def share(self) -> float:
-        """Of the time, used at the end of the step to come: 1 at the last step."""
-        return min(1.0, (self.elapsed + self.step_seconds) / self.seconds)
+        """Of the time, used at the end of the step to come: 1 at the last step.
+
+        The first step is left out: it may compile for a minute, which is no reason to skip the warm-up.
+        """
+        first = self.first or 0.0
+        return min(1.0, (self.elapsed - first + self.step_seconds) / max(self.seconds - first, 1e-9))
 
     def on_train_begin(self, args, state, control, **kwargs):
         """The clock starts."""
@@ -81,7 +86,10 @@ class Budget(TrainerCallback, ExportableState):
     def on_optimizer_step(self, args, state, control, **kwargs):
         """Measure the step, just before the schedule asks for the share."""
         elapsed = agreed(self.now(), args)
-        self.durations.append(elapsed - self.elapsed)
+        if self.first is None:
+            self.first = elapsed - self.elapsed
+        else:
+            self.durations.append(elapsed - self.elapsed)
         self.elapsed = elapsed
 
     def on_step_end(self, args, state, control, **kwargs):
