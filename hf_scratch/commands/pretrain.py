@@ -26,6 +26,7 @@ def run(args) -> int:
 
     from ..results import files
     from ..training import folder
+    from ..training.resume import find_checkpoint
 
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
@@ -33,7 +34,7 @@ def run(args) -> int:
     say = print if main_process else lambda *_: None
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
-    resume = folder.find_checkpoint(output_dir, args.training.resume_from_checkpoint)
+    resume = find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
     if main_process:
         folder.check_folder(output_dir, resume, args.pretrain.overwrite_output_dir, args.inputs())
 
@@ -120,8 +121,10 @@ def make_trainer(args, tokenizer, train, held_out, say):
         compute_metrics=metrics_of_sums,
         masking=masking_for(tokenizer, flags.mlm_probability, flags.whole_word_mask),
         muon_learning_rate=flags.muon_learning_rate,
+        padding_free=flags.padding_free,
         callbacks=[DrawAnew(train)],
     )
+    say(f"  {trainer.execution}")
     trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
     if flags.seconds:
         trainer.add_callback(Budget(flags.seconds))
@@ -132,7 +135,17 @@ def make_trainer(args, tokenizer, train, held_out, say):
 
 def learn(args, trainer, train, resume, say):
     """Train and save."""
+    from ..errors import Stopped
+    from ..training.stopping import StopOnRequest
+
+    stop = StopOnRequest()
+    trainer.add_callback(stop)
     metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    if stop.stopped_at is not None:
+        raise Stopped(
+            f"stopped after step {stop.stopped_at}, all of it saved; go on with the same command and --output_dir "
+            f"{args.training.output_dir} --resume_from_checkpoint last"
+        )
     # Trainer's own speeds are of the steps that were planned, and a budget plans none; nor do probes count.
     seconds = metrics["train_runtime"] if trainer.budget() is None else trainer.budget().elapsed
     tokens = trainer.state.epoch * train.real_tokens()

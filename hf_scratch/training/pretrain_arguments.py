@@ -56,6 +56,9 @@ class PretrainArguments:
     max_eval_samples: int = field(default=1_000, metadata={"help": "Held-out inputs that are scored."})
     split_seed: int = field(default=42, metadata={"help": "Seed of what is held out."})
     preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    padding_free: Literal["auto", "never"] = field(
+        default="auto", metadata={"help": "Compute real tokens only, wherever that is proven equal."}
+    )
     budget: str | None = field(default=None, metadata={"help": "Time to train, such as 20m: the schedule follows the clock."})
     muon_learning_rate: float | None = field(
         default=None, metadata={"help": "Train the encoder's matrices by Muon at this rate, and the rest by AdamW."}

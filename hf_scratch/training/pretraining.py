@@ -1,20 +1,25 @@
 """Pre-training through the Hugging Face Trainer: masked language model, with next sentence prediction or without."""
 
 import math
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from ..data.masking import IGNORED, Masking
-from ..data.pairs import SegmentCollator, SegmentRows
+from ..data.pairs import SegmentCollator, SegmentRows, full_segments
 from .budget import Budget, budget_scheduler
+from .checkpoints import read_pending, save_whole
 from .muon import MuonAdamW, parameter_groups
+from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "next_sentence_label")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "next_sentence_label", "num_tokens")
 
 
 class MaskedRows(Dataset):
@@ -45,14 +50,30 @@ class PretrainingTrainer(Trainer):
         masking: the rule for training batches; held-out rows come masked.
         collate_train: for training rows.
         muon_learning_rate: Muon for the encoder's matrices; None trains all with --optim.
+        padding_free: "auto" or "never"; rows that are always full have no padding to spare.
+
+    Attributes:
+        execution: how padding is treated, in a sentence.
     """
 
-    def __init__(self, *args, masking: Masking, muon_learning_rate: float | None = None, **kwargs):
+    def __init__(self, *args, masking: Masking, muon_learning_rate: float | None = None, padding_free: str = "auto", **kwargs):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer
         self.masking = masking.to(self.args.device)
         self.muon_learning_rate = muon_learning_rate
         self.masked_positions = MaskedPositions(self.model)
+        self.aside = None  # where a checkpoint is written, while it is
+        self.padding_free, self.execution = None, "every row is full: there is no padding"
+        if self.train_dataset.draw is not full_segments:
+            wanted = "never" if self.args.torch_compile else padding_free  # compiled, batches have one shape
+            self.padding_free, self.execution = choose_padding_free(wanted, self.model, self.args)
+        if self.padding_free:
+            self.data_collator = CountTokens(self.data_collator)
+
+    def train(self, *args, **kwargs):
+        """Trainer's, padding-free where that spares something."""
+        with self.padding_free or nullcontext():
+            return super().train(*args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean loss of the masked tokens, plus the mean of next sentences if their labels are there."""
@@ -86,7 +107,7 @@ class PretrainingTrainer(Trainer):
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Sums a row, `(B, 5)`, in place of logits that would fill the memory; `sums_of_rows` says which."""
         inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.compute_loss_context_manager(), self.padding_free or nullcontext():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         sums = sums_of_rows(outputs, inputs["labels"], inputs.get("next_sentence_label"))
         return loss.detach(), sums, torch.zeros(len(sums), device=sums.device)
@@ -119,6 +140,22 @@ class PretrainingTrainer(Trainer):
             self.lr_scheduler = budget_scheduler(self.args, optimizer or self.optimizer, self.budget)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
+
+    def _get_output_dir(self, trial):
+        return self.aside or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial):
+        save_whole(self, lambda: super(PretrainingTrainer, self)._save_checkpoint(model, trial))
+
+    def _save(self, output_dir=None, state_dict=None):
+        """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
+        super()._save(output_dir, state_dict)
+        Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _load_rng_state(self, checkpoint):
+        """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
+        super()._load_rng_state(checkpoint)
+        read_pending(self, checkpoint)
 
     def budget(self) -> Budget | None:
         """The clock of the run, if it has one; asked each time, for resuming replaces it."""

@@ -98,3 +98,27 @@ def test_help_has_an_example(capsys):
         main(["pretrain", "--help"])
     printed = capsys.readouterr().out
     assert "imdb_reviews" in printed and "--mlm_probability" in printed
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(flags, tmp_path, monkeypatch, capsys):
+    import signal
+
+    from hf_scratch.training.pretraining import PretrainingTrainer
+
+    assert main(flags) == 0
+    whole = (tmp_path / "run" / "model.safetensors").read_bytes()
+    flags[flags.index("--output_dir") + 1] = str(tmp_path / "stopped")
+    step = PretrainingTrainer.training_step
+
+    def stop_at_the_fifth(self, *args, **kwargs):
+        if self.state.global_step == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(PretrainingTrainer, "training_step", stop_at_the_fifth)
+    assert main(flags) == 75 and "stopped after step 5, all of it saved" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([*flags, "--resume_from_checkpoint", "last"]) == 0
+    assert (tmp_path / "stopped" / "model.safetensors").read_bytes() == whole
+    assert not list((tmp_path / "stopped").rglob("training_args.bin"))

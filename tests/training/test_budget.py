@@ -78,7 +78,7 @@ def test_a_slow_first_step_ends_nothing():
 def test_warm_up_and_cosine_are_shares_of_the_time():
     schedule = {"lr_scheduler_type": "cosine", "warmup_steps": 0.1}
     rates, last, _, _ = train(100.0, [1.0] * 1000, schedule)
-    assert rates[0] == 0.0 and rates[6] == pytest.approx(0.6, abs=0.02) and max(rates) == pytest.approx(1.0, abs=1e-6)
+    assert rates[0] == 0.0 and rates[6] == pytest.approx(0.6, abs=0.02) and max(rates) == pytest.approx(1.0, abs=1e-4)
     assert rates[54] == pytest.approx(0.5, abs=0.02) and last == pytest.approx(0.0, abs=1e-3)
 
 

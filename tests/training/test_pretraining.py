@@ -44,7 +44,7 @@ def masking():
     return Masking(4, is_ordinary, is_ordinary.nonzero()[:, 0])
 
 
-def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, sizes=None, **flags):
+def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, sizes=None, padding_free="auto", **flags):
     torch.manual_seed(0)
     model = (ScratchForPreTraining if draw == "mlm+nsp" else ScratchForMaskedLM)(ScratchConfig(**SIZES | (sizes or {})))
     values = {"max_steps": 8, "per_device_train_batch_size": 17, "learning_rate": 0.01, "save_strategy": "no"}
@@ -56,7 +56,7 @@ def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, sizes=None, *
     collate = SegmentCollator(corpus, SPECIAL, LENGTH)
     trainer = PretrainingTrainer(
         model=model, args=args, train_dataset=rows, data_collator=collate, compute_metrics=metrics_of_sums,
-        masking=masking, muon_learning_rate=muon, callbacks=[DrawAnew(rows)],
+        masking=masking, muon_learning_rate=muon, padding_free=padding_free, callbacks=[DrawAnew(rows)],
     )  # fmt: skip
     trainer.hold(SegmentRows(corpus, DRAWS[draw], LENGTH, seed=1), collate, size=71)
     return trainer
@@ -119,6 +119,19 @@ def test_masks_and_rows_are_drawn_anew_each_epoch(corpus, masking, tmp_path):
     for epoch, expected in ((0.0, 0), (1.0, 1), (1.37, 1), (2.9999999, 3)):
         DrawAnew(rows).on_epoch_begin(None, SimpleNamespace(epoch=epoch), None)
         assert rows.epoch == expected
+
+
+def test_padding_free_training_is_the_padded_one(corpus, masking, tmp_path):
+    padded = trainer_of(corpus, masking, tmp_path, max_steps=3, padding_free="never")
+    padded.train()
+    spared = trainer_of(corpus, masking, tmp_path, max_steps=3)  # building it sets the seed again
+    spared.train()
+    assert padded.padding_free is None and spared.execution == "padding-free: only real tokens are computed"
+    assert trainer_of(corpus, masking, tmp_path, "mlm").padding_free is None  # full rows have no padding
+    losses = [[entry["loss"] for entry in trainer.state.log_history if "loss" in entry] for trainer in (padded, spared)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for name, weight in padded.model.state_dict().items():
+        torch.testing.assert_close(spared.model.state_dict()[name], weight, rtol=0, atol=1e-3)
 
 
 @pytest.mark.slow
