@@ -53,8 +53,9 @@ class CollapseStop(TrainerCallback):
         if labels.is_floating_point():
             return
         loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-        named = torch.bincount(logits.argmax(-1), minlength=self.num_labels)
-        sums = torch.cat([loss[None], named, torch.bincount(labels, minlength=self.num_labels)])
+        classes = torch.arange(self.num_labels, device=labels.device)  # bincount would wait for the device
+        named, true = ((ids[:, None] == classes).sum(0) for ids in (logits.argmax(-1), labels))
+        sums = torch.cat([loss[None], named, true])
         self.sums = sums if self.sums is None else self.sums + sums
 
     def on_step_end(self, args, state, control, **kwargs):

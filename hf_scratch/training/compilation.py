@@ -125,16 +125,28 @@ class Compilation(TrainerCallback):
         self.phase, self.began_compiling = "compiled", now()
         for layer in layers_of(self.free.body):
             layer.compile(dynamic=True)
-        self.free.shapes = Shapes(1, 1, self.longest)
+        self.body, self.free.shapes = self.free.body.forward, Shapes(1, 1, self.longest)
         if self.records and tokens < LARGE:
-            self.free.run = RecordedBody(self.free.body)
+            self.body = RecordedBody(self.free.body)
             self.free.shapes = Shapes(512 * max(1, round(tokens / 16 / 512)), TEXTS, self.longest)
+        self.free.run = self.attempt
+
+    def attempt(self, **inputs):
+        """A compiled pass; if that fails, a plain one, and plain ones from then on."""
+        try:
+            return self.body(**inputs)
+        except Exception as error:  # a compiler can fail in as many ways as it has parts; what is not its fault fails again
+            self.phase = None
+            self.undo()
+            self.line = f"compiling failed and was undone: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            print(f"  {self.line}", flush=True)
+            return self.free.run(**inputs)
 
     def judge_compiled(self, compiled: float, tokens: float):
         """Keep it, or go back."""
         self.phase = None
         before, after = 1000 * self.plain * tokens, 1000 * compiled * tokens
-        graphs = len(getattr(self.free.run, "graphs", ()))
+        graphs = len(getattr(self.body, "graphs", ()))
         cost = f"{compilations()} compilations and {graphs} CUDA graphs in {now() - self.began_compiling:.0f} s"
         if compiled < self.plain:
             self.line = f"compiled: a step of {tokens:.0f} tokens takes {after:.1f} ms in place of {before:.1f} ({cost})"

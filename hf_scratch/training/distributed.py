@@ -4,10 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import nested_numpify
 
+from .spool import Spool, loaded, room
+
+RECENT = 64  # batches whose answers wait on the device
 FILLER = -1  # the number of a row that keeps a process busy, and counts for nothing
 
 
@@ -113,22 +117,33 @@ class Answers:
     """What a model answered, batch by batch, on this process; and, gathered, on all rows."""
 
     def __init__(self):
-        self.batches = []
+        self.batches, self.recent, self.spool = [], [], Spool()
 
     def add(self, rows: torch.Tensor, loss, logits, labels):
-        """Keep one batch, on its device: moving it away would wait for the device.
+        """Keep one batch, for a while on its device: to move each away at once would wait for the device.
 
         Args:
             rows: their positions, `(B,)`.
             loss: mean over the batch, or None.
             logits, labels: tensors or tuples of tensors, the first dimension B, or None.
         """
-        self.batches.append((rows, loss, logits, labels))
+        self.recent.append((rows, loss, logits, labels))
+        if len(self.recent) == RECENT:
+            self.move()
+
+    def move(self):
+        """Off the device what is still there."""
+        recent, self.recent = self.recent, []
+        for rows, loss, *answers in recent:
+            answers = [None if part is None else self.spool.keep(nested_numpify(part)) for part in answers]
+            self.batches.append([rows.cpu().numpy(), None if loss is None else float(loss), *answers])
 
     def gather(self, size: int):
         """Loss, logits and labels of rows 0 to size-1, each exactly once, in their order: `(loss, (N, ...), (N, ...))`."""
-        batches = [[None if part is None else nested_numpify(part) for part in batch] for batch in self.batches]
-        batches = [batch for batch in gather_object(batches) if batch[0][0] != FILLER]
+        self.move()
+        if PartialState().num_processes > 1:
+            self.batches = gather_object([[loaded(part) for part in batch] for batch in self.batches])
+        batches = [batch for batch in self.batches if batch[0][0] != FILLER]
         batches.sort(key=lambda batch: batch[0][0])
         rows = np.concatenate([batch[0] for batch in batches])
         if not np.array_equal(rows, np.arange(size)):
@@ -139,7 +154,7 @@ class Answers:
         if losses[0] is None:
             return None, joined(logits), joined(labels)
         # In double precision and in one order: the same sum on any number of processes.
-        return sum(float(batch[1]) * len(batch[0]) for batch in batches) / size, joined(logits), joined(labels)
+        return sum(batch[1] * len(batch[0]) for batch in batches) / size, joined(logits), joined(labels)
 
 
 def joined(parts):
@@ -148,8 +163,15 @@ def joined(parts):
         return None
     if isinstance(parts[0], tuple):
         return tuple(joined(same) for same in zip(*parts, strict=True))
-    if parts[0].ndim > 1:
-        longest = max(part.shape[1] for part in parts)
-        sides = [[(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)] for part in parts]
-        parts = [np.pad(part, side, constant_values=-100) for part, side in zip(parts, sides, strict=True)]
-    return np.concatenate(parts)
+    rows = sum(part.shape[0] for part in parts)
+    columns = [max(part.shape[1] for part in parts)] if len(parts[0].shape) > 1 else []
+    whole = room((rows, *columns, *parts[0].shape[2:]), parts[0].dtype)
+    start = 0
+    for part in map(loaded, parts):
+        block = whole[start : start + len(part)]
+        if columns and part.shape[1] < columns[0]:
+            block[:, part.shape[1] :] = -100
+            block = block[:, : part.shape[1]]
+        block[...] = part
+        start += len(part)
+    return whole

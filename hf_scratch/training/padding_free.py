@@ -313,6 +313,10 @@ def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str 
         return "the model is a decoder, and sees no token to its right"
     if hides_tokens and getattr(config, "layer_types", None):
         return f"--token_dropout hides tokens, and would bring others into {config.model_type}'s sliding windows"
+    if args.fsdp or args.deepspeed:
+        return "it was not proven with weights that are cut apart (FSDP, DeepSpeed)"
+    if args.torch_compile:
+        return "Trainer's torch.compile takes the whole model, and would compile every number of tokens anew"
     if args.n_gpu > 1:
         return f"one process drives {args.n_gpu} GPUs and would cut batches apart; start one process a GPU with torchrun"
     if device == "cuda":

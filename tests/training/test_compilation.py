@@ -117,6 +117,17 @@ def test_what_is_faster_is_kept_and_said(seconds, kept, tmp_path, monkeypatch, c
     assert chosen.free.run == chosen.free.body.forward and chosen.free.shapes is None  # the model leaves as it came
 
 
+def test_a_compiler_that_fails_costs_no_run(tmp_path, monkeypatch, capsys):
+    def fail(self, **inputs):
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(RecordedBody, "__call__", fail)
+    trainer, chosen = train(tmp_path, monkeypatch, Speedy(1.0))
+    assert trainer.state.global_step == 23
+    assert trainer.execution["compilation"] == "compiling failed and was undone: RuntimeError: no kernel image"
+    assert capsys.readouterr().out.count("compiling failed") == 1 and chosen.free.shapes is None
+
+
 def test_a_short_run_is_not_compiled(tmp_path, monkeypatch):
     trainer, _ = train(tmp_path, monkeypatch, Speedy(0.5), least_seconds=30.0)
     assert trainer.execution["compilation"] == "not compiled: the run ends in 6 s, before compiling would have paid"

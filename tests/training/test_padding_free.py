@@ -282,7 +282,7 @@ def arguments(folder, **fields):
     return TrainingArguments(output_dir=str(folder), use_cpu=True, **fields)
 
 
-def test_what_is_chosen_is_said(tmp_path):
+def test_what_is_chosen_is_said(tmp_path, monkeypatch):
     args = arguments(tmp_path)
     assert choose_padding_free("auto", build("bert"), args)[1] == "padding-free: only real tokens are computed"
     assert choose_padding_free("never", build("bert"), args)[0] is None
@@ -292,6 +292,9 @@ def test_what_is_chosen_is_said(tmp_path):
     with pytest.raises(UserError, match="--padding_free always is not possible: electra is not among"):
         choose_padding_free("always", other, args)
     decoder = transformers.BertForSequenceClassification(BertConfig(**SIZES, is_decoder=True))
+    monkeypatch.setattr(args, "torch_compile", True)
+    assert "compile every number of tokens anew" in choose_padding_free("auto", build("bert"), args)[1]
+    monkeypatch.setattr(args, "torch_compile", False)
     assert "sliding windows" in choose_padding_free("auto", build("modernbert"), args, hides_tokens=True)[1]
     assert "the model is a decoder" in choose_padding_free("auto", decoder, args)[1]
 
