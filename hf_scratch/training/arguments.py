@@ -122,7 +122,7 @@ class SpeedArguments:
         default=None,
         metadata={
             "help": "Fill training batches with rows up to so many real tokens, over all processes, in place of "
-            "per_device_train_batch_size."
+            "per_device_train_batch_size; and, padding-free, those of evaluation."
         },
     )
     torch_compile: bool | None = field(default=None, init=False)  # TrainingArguments' own flag, if it was given

@@ -85,6 +85,26 @@ class TokenBatches(Sampler[list[int]]):
                 return batches
 
 
+class TokenBatchesInTurn(Sampler[list[int]]):
+    """Evaluation: rows in their order, cut by a budget of tokens, the batches dealt out in turn as `BatchesInTurn` does.
+
+    Args:
+        lengths, max_tokens, rank, world_size: as for TokenBatches, but a longer row is a batch of its own.
+    """
+
+    def __init__(self, lengths, max_tokens: int, rank: int = 0, world_size: int = 1):
+        lengths = np.asarray(lengths, dtype=np.int64)
+        batches = [batch.tolist() for batch in fill(np.arange(len(lengths)), lengths, max_tokens) if len(batch)]
+        batches += [[~0]] * (-len(batches) % world_size)  # a filler: every process computes as many batches
+        self.batches = batches[rank::world_size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
 def number_of_batches(lengths: np.ndarray, max_tokens: int) -> int:
     """As few as random dealing fits into the budget.
 

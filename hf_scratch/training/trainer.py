@@ -19,7 +19,7 @@ from .compilation import Compilation, choose_compilation
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 from .faults import FiniteLoss, is_out_of_memory, out_of_memory
 from .padding_free import CountTokens, choose_padding_free
-from .token_batches import TokenBatches, row_lengths
+from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
 
 
 class ClassificationTrainer(Trainer):
@@ -97,6 +97,8 @@ class ClassificationTrainer(Trainer):
             )
         elif is_training:
             batches = SharedBatches(sampler_fn(rows), len(rows), batch_size, **share)
+        elif self.speed.max_tokens_per_batch and self.padding_free:
+            batches = TokenBatchesInTurn(row_lengths(rows.rows), self.speed.max_tokens_per_batch // args.world_size, **share)
         else:
             batches = BatchesInTurn(len(rows), batch_size, **share)
         loader = DataLoader(

@@ -3,7 +3,7 @@ import pytest
 from datasets import Dataset
 
 from hf_scratch.errors import UserError
-from hf_scratch.training.token_batches import TokenBatches, row_lengths, share
+from hf_scratch.training.token_batches import TokenBatches, TokenBatchesInTurn, row_lengths, share
 
 
 def lengths_of(count, seed=0, longest=97):
@@ -78,3 +78,14 @@ def test_lengths_are_those_of_the_rows_even_when_selected():
     assert row_lengths(rows).tolist() == [5, 2, 7, 3]
     assert row_lengths(rows.select([2, 0])).tolist() == [7, 5]
     assert row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}]).tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("max_tokens", [61, 997])
+def test_evaluation_takes_rows_in_their_order_and_the_processes_as_many_batches(world_size, max_tokens):
+    lengths = lengths_of(211)  # some rows are longer than the smaller budget
+    ranks = [list(TokenBatchesInTurn(lengths, max_tokens, rank, world_size)) for rank in range(world_size)]
+    assert len({len(batches) for batches in ranks}) == 1
+    dealt = [batch for turn in zip(*ranks, strict=True) for batch in turn if batch != [~0]]
+    assert [row for batch in dealt for row in batch] == list(range(211))
+    assert all(len(batch) == 1 or lengths[batch].sum() <= max_tokens for batch in dealt)

@@ -168,6 +168,16 @@ def test_unequal_batches_weigh_by_their_rows(model_class, padding_free, tmp_path
         torch.testing.assert_close(weights_of(parts)[name], weight, rtol=0, atol=1e-8)
 
 
+def test_evaluation_by_tokens_is_evaluation_by_rows(tmp_path):
+    trainer = budget_run(tmp_path, 67, max_steps=1)
+    by_tokens = trainer.predict(trainer.train_dataset)
+    trainer.speed.max_tokens_per_batch = trainer.padding_free = None
+    trainer.data_collator = trainer.data_collator.collator
+    by_rows = trainer.predict(trainer.train_dataset)
+    assert by_tokens.metrics["test_loss"] == pytest.approx(by_rows.metrics["test_loss"], abs=1e-6)
+    torch.testing.assert_close(torch.tensor(by_tokens.predictions), torch.tensor(by_rows.predictions), rtol=0, atol=1e-6)
+
+
 def test_steps_are_counted_and_a_run_resumed_within_an_epoch_is_the_same(tmp_path):
     common = {"num_train_epochs": 3, "lr_scheduler_type": "linear", "max_tokens": 67}
     unbroken = budget_run(tmp_path / "a", **common, save_strategy="steps", save_steps=7)
