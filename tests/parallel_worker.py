@@ -1,16 +1,21 @@
 """One of several processes that test_distributed.py starts: many runs, and one JSON file from the first process."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, TrainerCallback, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
+from hf_scratch.errors import UserError
 from hf_scratch.training.class_weights import ClassWeights
+from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.trainer import ClassificationTrainer
 
 SIZES = {
@@ -97,6 +102,52 @@ CASES = {
 }
 
 
+class AskLast(TrainerCallback):
+    """Sends SIGTERM to the last process alone, in the middle of a step."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step - 1 and args.process_index == args.world_size - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_and_go_on(folder: Path, world_size: int) -> dict:
+    """One process is asked to stop: all do, at the same step, and what goes on from there ends as if it never had stopped."""
+    ends = {}
+    for name, asked in (("unbroken", None), ("stopped", 7), ("resumed", None)):
+        config_class, model_class = MODELS["scratch"]
+        torch.manual_seed(0)
+        model = model_class(config_class(**SIZES | {"hidden_dropout_prob": 0.1}))
+        place = folder / ("unbroken" if name == "unbroken" else "broken")
+        trainer = make_trainer(model, place, make_rows(101), GLOBAL_BATCH // world_size, max_steps=20, logging_steps=5)
+        stop = StopOnRequest()
+        trainer.add_callback(stop)
+        if asked:
+            trainer.add_callback(AskLast(asked))
+        trainer.train(resume_from_checkpoint=str(place / "checkpoint-7") if name == "resumed" else None)
+        weights = torch.cat([weight.detach().flatten() for weight in model.parameters()])
+        log = [
+            {key: entry[key] for key in ("loss", "grad_norm", "step")} for entry in trainer.state.log_history if "loss" in entry
+        ]
+        ends[name] = {"stopped_at": stop.stopped_at, "weights": weights.tolist(), "log": str(log)}
+    return {name: gather_object([end]) for name, end in ends.items()}
+
+
+def meet_no_number(folder: Path, world_size: int) -> list[str]:
+    """What each process says when the loss of the last one alone is no number."""
+    config_class, model_class = MODELS["scratch"]
+    trainer = make_trainer(model_class(config_class(**SIZES)), folder, make_rows(101), GLOBAL_BATCH // world_size)
+    compute = trainer.compute_loss
+    bad = float("nan") if trainer.args.process_index == world_size - 1 else 1.0
+    trainer.compute_loss = lambda *args, **kwargs: compute(*args, **kwargs) * (bad if trainer.state.global_step == 2 else 1)
+    try:
+        trainer.train()
+    except UserError as error:
+        return gather_object([str(error)])
+
+
 def run_all(folder: Path, world_size: int) -> dict:
     return {case: train_and_evaluate(case.split(",")[0], folder, world_size, **changes) for case, changes in CASES.items()}
 
@@ -104,7 +155,9 @@ def run_all(folder: Path, world_size: int) -> dict:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     state = PartialState(cpu=True)
-    results = {"world_size": state.num_processes, **run_all(Path(sys.argv[1]), state.num_processes)}
+    folder, many = Path(sys.argv[1]), state.num_processes
+    results = {"world_size": many, "no number": meet_no_number(folder, many), "stops": stop_and_go_on(folder, many)}
+    results |= run_all(folder, many)
     if state.is_main_process:
-        Path(sys.argv[1], "results.json").write_text(json.dumps(results))
+        (folder / "results.json").write_text(json.dumps(results))
     state.destroy_process_group()

@@ -8,9 +8,12 @@ system counted for it. For example:
     hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
     hf-scratch benchmark training --rows default,batch32
     hf-scratch benchmark predict
+    hf-scratch benchmark kill --times 20 --processes 2
+    torchrun --nproc_per_node 2 -m hf_scratch benchmark scaling
 """
 
 import json
+import os
 import shlex
 import tempfile
 import time
@@ -22,11 +25,15 @@ from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="name of a recipe, such as quickstart; or encoder, training, predict or dry_run")
+    parser.add_argument("recipe", help="a recipe, such as quickstart; or encoder, training, predict, dry_run, kill, scaling")
+    parser.add_argument("--times", type=int, default=20, help="kills (default: 20)")
+    parser.add_argument("--processes", type=int, default=1, help="of each run that is killed (default: 1)")
+    parser.add_argument("--tokens", type=int, default=16384, help="of a process's batch, for scaling (default: 16384)")
+    parser.add_argument("--small", action="store_true", help="scale a tiny encoder in float32, to try the command")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
     parser.add_argument("--rows", help="of training's table, separated by commas (default: all of this machine's)")
-    parser.add_argument("--steps", type=int, default=0, help="of each timing of training (default: by the machine)")
+    parser.add_argument("--steps", type=int, default=0, help="of each timing of training or scaling (default: by the machine)")
     parser.add_argument("--seconds", type=float, default=360, help="after which training's table ends (default: 360)")
     parser.add_argument("--record", help="JSON file to write the runs to")
     parser.add_argument("--flags", default="", help="more flags for run_glue_style.py, in one string: '--seed 3 --fp16'")
@@ -86,6 +93,40 @@ def benchmark_predict(args) -> int:
     for dtype in (torch.float32, torch.bfloat16) if device == "cuda" else (torch.float32,):
         for name, speed in compare_speed(random_bert(tokenizer).to(device, dtype), tokenizer, texts):
             print(f"| {name} | {str(dtype).removeprefix('torch.')} | {speed:,.0f} |", flush=True)
+
+
+def benchmark_kill(args) -> int:
+    """Kill runs, go on with them, and count those that end as if they had never been killed."""
+    from ..results.endurance import kill_runs
+
+    if args.times < 1 or args.processes < 1:
+        raise UserError(f"--times is {args.times} and --processes {args.processes}, but both must be at least 1")
+    endings = []
+    for ending in kill_runs(args.times, args.processes):
+        endings.append(ending)
+        steps = ", ".join(map(str, ending.steps))
+        print(
+            f"killed {len(ending.steps)} times, saved until then: {steps}; weights equal: {ending.weights_equal}, "
+            f"curve equal: {ending.curve_equal}",
+            flush=True,
+        )
+    whole = sum(ending.weights_equal and ending.curve_equal for ending in endings)
+    kills = sum(len(ending.steps) for ending in endings)
+    print(f"{kills} kills of {args.processes} processes: {whole} of {len(endings)} runs ended as if there had been none")
+    return 0 if whole == len(endings) else 1
+
+
+def benchmark_scaling(args) -> int:
+    """Steps and real tokens a second of as many processes as torchrun has started, each with its own share of work."""
+    from ..results.scaling import measure
+
+    speed = measure(args.tokens, args.steps or 20, args.repeats, args.small, bf16=not args.small)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"{speed.processes} processes: {speed.steps:.2f} ± {speed.steps_spread:.2f} steps a second, "
+            f"{speed.tokens:,.0f} ± {speed.tokens_spread:,.0f} real tokens a second"
+        )
+        print(json.dumps(vars(speed)))
     return 0
 
 
@@ -126,4 +167,6 @@ BENCHMARKS = {
     "training": benchmark_training,
     "dry_run": benchmark_dry_run,
     "predict": benchmark_predict,
+    "kill": benchmark_kill,
+    "scaling": benchmark_scaling,
 }

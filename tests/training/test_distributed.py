@@ -97,6 +97,13 @@ def test_several_processes_have_the_numbers_of_one(world_size, alone, tmp_path):
     subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=200)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results.pop("world_size") == world_size
+    for message in results.pop("no number"):
+        assert f"the loss is nan at step 3 on process {world_size - 1}, in the batch of the rows" in message
+    stops = results.pop("stops")
+    for name, ends in stops.items():
+        assert [end["stopped_at"] for end in ends] == [7 if name == "stopped" else None] * world_size
+        assert len({str(end["weights"]) for end in ends}) == 1
+    assert stops["resumed"][0] == stops["unbroken"][0] != stops["stopped"][0]
     assert results.keys() == alone.keys()
     for case, together in results.items():
         expected = alone[case]
