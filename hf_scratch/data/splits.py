@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from ..errors import UserError
 from .arguments import DataArguments
+from .arrow import contiguous
 from .labels import Labels
 from .statistics import text_groups
 
@@ -77,6 +78,7 @@ def choose_parts(
         size = args.max_eval_samples if part.startswith(("selection", "validation")) else args.max_predict_samples
         if rows is not None:
             parts[part] = sample(rows, size, args.split_seed)
+    parts = DatasetDict({part: contiguous(rows) for part, rows in parts.items()})
     gold = labels.gold(parts["train"])
     if (gold == gold[0]).all():
         raise UserError(

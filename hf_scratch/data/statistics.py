@@ -43,7 +43,8 @@ def text_digests(rows: Dataset) -> Iterator[np.ndarray]:
 def text_tables(rows: Dataset) -> Iterator[pa.Table]:
     """The text columns in batches."""
     names = [name for name in ("text", "text_pair") if name in rows.column_names]
-    yield from rows.select_columns(names).with_format("arrow").iter(BATCH)
+    for table in rows.select_columns(names).with_format("arrow").iter(BATCH):
+        yield table.combine_chunks()  # of selected rows each is a chunk, and a regular expression is compiled for each chunk
 
 
 def rows_without_text(rows: Dataset) -> np.ndarray:

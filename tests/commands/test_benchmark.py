@@ -29,6 +29,16 @@ def test_the_encoder_is_timed_beside_berts(monkeypatch, capsys):
     assert main(["benchmark", "encoder", "--repeats", "0"]) == 2
 
 
+def test_the_way_to_tokens_is_timed(tiny_bert, tmp_path, capsys):
+    record = tmp_path / "record.json"
+    flags = ["--examples", "211", "--kind", "csv", "--tokenizer", tiny_bert, "--record", str(record)]
+    assert main(["benchmark", "tokenize", *flags]) == 0
+    printed = capsys.readouterr().out
+    assert "carve parts" in printed and "the tokenizer alone" in printed and "peak memory" in printed
+    assert json.loads(record.read_text())["rows"] == 211
+    assert main(["benchmark", "tokenize", "--examples", "7"]) == 2
+
+
 @pytest.mark.slow
 def test_a_run_that_fails_is_told_with_its_message(capsys):
     assert main(["benchmark", "no-such-recipe", "--splits", "1"]) == 2

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from hf_scratch.data import arrow
-from hf_scratch.data.arrow import arrow_column, iterate_texts, with_column
+from hf_scratch.data.arrow import arrow_column, contiguous, count_tokens, iterate_texts, with_column
 
 TEXTS = ["a", "b", "", "träge", "a", "b", "🙂"]
 PAIRS = ["p", "", "p", "q", "p", "b", ""]
@@ -36,3 +36,16 @@ def test_a_column_is_added_or_replaced(cells):
     assert with_column(added, "label", [7, 8]).to_dict() == {"text": ["a", "b"], "label": [7, 8]}
     assert with_column(rows, "text", ["c", "d"]).to_dict() == {"text": ["c", "d"]}
     assert with_column(added.select([1]), "label", [9]).to_dict() == {"text": ["b"], "label": [9]}
+
+
+@pytest.mark.parametrize("order", [[6, 0], [5, 1, 4, 2, 6]])
+def test_selected_rows_are_written_out_in_their_order(order):
+    rows = contiguous(ROWS.select(order))
+    assert rows._indices is None and rows.to_dict() == ROWS.select(order).to_dict()
+    assert contiguous(rows) is rows
+    assert rows.data.column("text").num_chunks < len(order)
+
+
+def test_tokens_are_counted():
+    assert count_tokens(Dataset.from_dict({"input_ids": [[1, 2], [], [3]]})) == 3
+    assert count_tokens(Dataset.from_dict({"input_ids": [[1]]}).select([])) == 0
