@@ -47,9 +47,9 @@ def start(flags: list[str], step: int | None = None, saving: bool = False, numbe
             look(self, args, state, control, **kwargs)
 
         FiniteLoss.on_step_end = signalled
-    with open(f"{flags[-1]}.log", "a", encoding="utf-8") as log:  # the last flag names the folder
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            code = run_glue_style.main(flags)
+    log = Path(f"{flags[-1]}.log")  # the last flag names the folder
+    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        code = run_glue_style.main(flags)
     raise SystemExit(code)
 
 
