@@ -212,7 +212,7 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, sc
             model=model,
             args=args.training,
             train_dataset=parts["train"],
-            eval_dataset=parts.get("selection", parts.get("validation")),
+            eval_dataset=selecting_rows(parts, labels),
             data_collator=batching.make_collator(tokenizer, args.data.max_seq_length, args.data.pad_to_max_length),
             processing_class=tokenizer,
             compute_metrics=scoring.compute_metrics,
@@ -277,6 +277,14 @@ def rehearse(
         padded_to=args.data.max_seq_length if args.data.pad_to_max_length else None,
         prepared=prepared,
     )
+
+
+def selecting_rows(parts, labels: Labels):
+    """The rows that choose the checkpoint: those with a label, for there is no loss on the others."""
+    rows = parts.get("selection", parts.get("validation"))
+    if rows is None or labels.known(rows).all():
+        return rows
+    return rows.select(labels.known(rows).nonzero()[0])
 
 
 def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, checkpoint: str | None, say):

@@ -315,3 +315,17 @@ def test_a_collapsed_run_is_reported_and_ends_with_what_to_change(quick, scratch
     assert json.loads((tmp_path / "run" / "run.json").read_text())["collapsed"].startswith("collapsed by step 2")
     assert results_of(tmp_path / "run")["test_accuracy"] < 0.8
     assert "This run is no good" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_row_without_a_label_chooses_no_checkpoint(quick, scratch_flags, tmp_path):
+    """No loss may be asked of it, and no metric."""
+    rows = [f"a lovely film {row},good" for row in range(13)] + ["an awful film,", "a dull film,-1", "a cold film,bad"]
+    (tmp_path / "validation.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    flags = ["--load_best_model_at_end", "--eval_strategy=epoch", "--save_strategy=epoch", "--learning_rate", "0.01"]
+    flags += ["--validation_file", str(tmp_path / "validation.csv"), "--test_file", str(tmp_path / "validation.csv")]
+    assert run_glue_style.main([*scratch_flags, *flags]) == 0
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    assert round(14 * state["best_metric"], 6) % 1 == 0
+    results = results_of(tmp_path / "run")
+    assert results["eval_accuracy"] == results["test_accuracy"] == pytest.approx(state["best_metric"])
+    assert results["predict_samples"] == 16

@@ -75,20 +75,23 @@ def table(rows: Sequence[Row], title: str, scoring: Scoring) -> str:
     width = max(len(row.name) for row in rows)
     timed = any(row.seconds is not None for row in rows)
     shown = [name for name in scoring.shown if name in rows[0].values]
-    heads = "".join(f"  {name.replace('_', ' '):<20}" for name in shown)
+    columns = {name: max(20, len(name)) for name in shown}
+    heads = "".join(f"  {name.replace('_', ' '):<{columns[name]}}" for name in shown)
     lines = [title, " " * width + heads + ("  seconds" if timed else "")]
     for row in rows:
-        cells = "".join(f"  {cell(scoring, name, row):<20}" for name in shown)
+        cells = "".join(f"  {cell(scoring, name, row):<{columns[name]}}" for name in shown)
         lines.append(f"{row.name:<{width}}" + cells + (f"  {row.seconds:7.1f}" if row.seconds is not None else ""))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def cell(scoring: Scoring, name: str, row: Row) -> str:
     """' 77.1 [74.5, 80.0]', or of a metric that is no share '0.771 [0.745, 0.800]'."""
-    low, high = row.bounds[name]
+    numbers = (row.values[name], *row.bounds[name])
     if scoring.measures[name].percent:
-        return f"{100 * row.values[name]:5.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{row.values[name]:5.3f} [{low:.3f}, {high:.3f}]"
+        value, low, high = (round(100 * number, 1) + 0.0 for number in numbers)  # no -0.0
+        return f"{value:5.1f} [{low:.1f}, {high:.1f}]"
+    value, low, high = (round(number, 3) + 0.0 for number in numbers)
+    return f"{value:5.3f} [{low:.3f}, {high:.3f}]"
 
 
 def verdict(scoring: Scoring, rows: Sequence[Row], count: int, level: float) -> str:

@@ -70,6 +70,15 @@ def test_errors_are_no_percents():
     assert table([row], "t", scoring("regression")).splitlines()[2] == "ours  1.250 [1.000, 1.500]   50.0 [40.0, 61.0]"
 
 
+def test_a_long_name_keeps_its_column_and_nothing_is_minus_zero():
+    by_kappa = scoring("ordinal", 5, None, "quadratic_weighted_kappa")
+    row = Row(
+        "a", {"quadratic_weighted_kappa": -1e-17, "accuracy": 0.3}, {"quadratic_weighted_kappa": (-1e-9, 0), "accuracy": (0, 1)}
+    )
+    head, line = table([row], "t", by_kappa).splitlines()[1:]
+    assert line == "a    0.0 [0.0, 0.0]           30.0 [0.0, 100.0]" and line.index("30.0") == head.index("accuracy") + 1
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [
