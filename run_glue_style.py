@@ -191,12 +191,12 @@ def build(args: RunArguments, parts, labels: Labels, say):
     with args.training.main_process_first(desc="tokenize"):
         fingerprints = how.fingerprints(parts)
         parts = tokenization.tokenize(parts, how, fingerprints)
-    say(f"  {long_text.describe(parts['train'], length, how.policy)}")
+    say(f"  {long_text.describe(parts['train'], length, policy)}")
     say(f"  tokens are kept under {', '.join(f'{name[:8]} ({part})' for part, name in fingerprints.items())}")
     sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
     tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
     for finding in doctor.examine_tokens(tokens, getattr(config, "max_position_embeddings", None)):
-        say.note(finding.message)
+        say.note(finding.message.partition("; ")[2] if finding.kind == "cut" else finding.message)  # the loss is told above
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
     return model, tokenizer, parts, labels, tokens
 

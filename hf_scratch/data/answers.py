@@ -117,7 +117,7 @@ def find_answers(train: Dataset, task: Task) -> Answers:
     found = list(aliases.values()) or find_names(train, form, task)
     hidden_is_class = HIDDEN in found
     kind, reason = find_kind(form, task, found, named=bool(aliases))
-    notes = [f"{kind.replace('_', '-')}: {' and '.join(map(repr, task.label_columns))} holds {reason}"]
+    notes = [f"{kind.replace('_', '-')}: {' and '.join(map(repr, task.label_columns))} {reason}"]
     if hidden_is_class:
         notes.append("-1 stands among other numbers in training, so it is a class, not a missing label")
     if class_label_names(train, column):

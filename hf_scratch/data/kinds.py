@@ -112,10 +112,11 @@ def find_kind(form: str, task: Task, names: list[str], named: bool) -> tuple[str
             "(1, 2, 3 or '1 poor', '2 fair', '3 good'), or give a data set whose features name the classes in order"
         )
     if task.kind:
-        return task.kind, "as asked for"
+        return task.kind, "is of that kind by the task or the flags"
     if form == "classes" and is_scale(names):
-        return "ordinal", "steps of a scale"
-    return FORMS[form]
+        return "ordinal", "holds steps of a scale"
+    kind, content = FORMS[form]
+    return kind, f"holds {content}"
 
 
 def own_names(rows: Dataset, task: Task) -> dict[str, str]:
