@@ -133,6 +133,7 @@ def run(args: RunArguments):
             pusher.finish(output_dir, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     if trainer.collapse.found and args.results.collapse_stop:
+        PartialState().wait_for_everyone()  # the first process is still writing: whoever ends now ends it
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
 
 

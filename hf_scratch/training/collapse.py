@@ -84,5 +84,5 @@ class CollapseStop(TrainerCallback):
         if max(named) == N:
             return f"one class is predicted for all of the last {N:,.0f} training rows, and the loss is {loss:.3f}"
         if loss >= NEAR * chance:
-            return f"the loss is {loss:.3f}, and ln({self.num_labels}) = {chance:.3f} is that of knowing nothing"
+            return f"the loss is {loss:.3f}, no lower than ln({self.num_labels}) = {chance:.3f}, that of knowing nothing"
         return None

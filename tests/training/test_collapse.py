@@ -94,7 +94,7 @@ def test_it_says_what_it_saw():
     )
     collapse = CollapseStop(3)
     windows(collapse, [UNSURE] * 2)
-    assert f"ln(3) = {math.log(3):.3f} is that of knowing nothing" in collapse.found
+    assert f"ln(3) = {math.log(3):.3f}, that of knowing nothing" in collapse.found
 
 
 def test_numbers_and_several_labels_are_not_judged():
