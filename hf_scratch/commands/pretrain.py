@@ -39,6 +39,7 @@ def run(args) -> int:
         folder.check_folder(output_dir, resume, args.pretrain.overwrite_output_dir, args.inputs())
 
     documents, held_out = read_documents(args, say)
+    texts = [text[:300] for text in held_out[:4]["text"]]
     tokenizer, train, held_out = to_rows(args, documents, held_out, say)
     set_seed(args.training.seed)
     trainer = make_trainer(args, tokenizer, train, held_out, say)
@@ -48,7 +49,7 @@ def run(args) -> int:
     learn(args, trainer, train, resume, say)
     results = evaluate(trainer, held_out, say)
     if trainer.is_world_process_zero():
-        share(args, trainer, tokenizer, results)
+        share(args, trainer, tokenizer, texts, results, say)
         files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     return 0
@@ -170,9 +171,12 @@ def evaluate(trainer, held_out, say) -> dict:
     return results
 
 
-def share(args, trainer, tokenizer, results):
-    """The model card."""
+def share(args, trainer, tokenizer, texts, results, say):
+    """The model card, and the proof that the folder loads elsewhere."""
     from ..results.pretraining_card import write_card
+    from ..sharing import certificate
 
-    objective = args.pretrain.objective
-    write_card(args.training.output_dir, trainer.model.config.model_type, args.corpus_label, objective, results)
+    folder, objective = args.training.output_dir, args.pretrain.objective
+    write_card(folder, trainer.model.config.model_type, args.corpus_label, objective, results)
+    certificate.certify(folder, trainer.model, tokenizer, texts)
+    say("  reloaded elsewhere: weights and outputs equal to the last bit")

@@ -7,6 +7,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 import run_glue_style
 from hf_scratch.__main__ import main
+from hf_scratch.sharing import certificate
 
 SIZES = "hidden_size=12,num_hidden_layers=1,num_attention_heads=3,intermediate_size=29,max_position_embeddings=41"
 
@@ -34,8 +35,14 @@ def flags(text_file, tmp_path):
     ]
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Without the proof of reloading, which takes a process of its own."""
+    monkeypatch.setattr(certificate, "certify", lambda *args: None)
+
+
 @pytest.mark.slow
-def test_the_whole_flow_leaves_a_model_that_others_load_and_that_fine_tunes(flags, tmp_path, reviews_csv, capsys):
+def test_the_whole_flow_leaves_a_model_that_others_load_and_that_fine_tunes(flags, tmp_path, reviews_csv, monkeypatch, capsys):
     assert main(flags) == 0
     folder = tmp_path / "run"
     results = json.loads((folder / "all_results.json").read_text())
@@ -44,16 +51,20 @@ def test_the_whole_flow_leaves_a_model_that_others_load_and_that_fine_tunes(flag
     assert results["train_tokens_per_second"] > 0
     record = json.loads((folder / "run.json").read_text())
     assert record["arguments"]["pretrain"]["objective"] == "mlm+nsp" and record["results"] and record["versions"]["torch"]
+    proof = json.loads((folder / "roundtrip.json").read_text())
+    assert all(value for key, value in proof.items() if key.endswith("_equal"))
     assert (folder / "README.md").exists() and "held out" in capsys.readouterr().out
     assert pipeline("fill-mask", model=str(folder))("the cat [MASK] .")
     assert main(flags) == 2 and "holds a run" in capsys.readouterr().err
 
     tuned = [*("--model_name_or_path", str(folder), "--train_file", reviews_csv, "--output_dir", str(tmp_path / "tuned"))]
+    monkeypatch.setattr(run_glue_style, "certify", lambda *args: {"weights": 0, "texts": 0})
+    monkeypatch.setattr(run_glue_style, "write_report", lambda *_: None)
     assert run_glue_style.main([*tuned, "--num_train_epochs", "1", "--use_cpu", "--disable_tqdm", "true"]) == 0
 
 
 @pytest.mark.slow
-def test_bert_by_the_same_command_then_further_on_other_text(flags, tmp_path):
+def test_bert_by_the_same_command_then_further_on_other_text(quick, flags, tmp_path):
     assert main([*flags, "--model_type", "bert", "--objective", "mlm", "--line_by_line", "--whole_word_mask"]) == 0
     first = AutoModelForMaskedLM.from_pretrained(tmp_path / "run")
     assert first.config.model_type == "bert"
@@ -69,7 +80,7 @@ def test_bert_by_the_same_command_then_further_on_other_text(flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_budget_ends_training_with_the_rate_at_its_end(flags, tmp_path):
+def test_a_budget_ends_training_with_the_rate_at_its_end(quick, flags, tmp_path):
     assert main([*flags, "--objective", "mlm", "--budget", "3s", "--muon_learning_rate", "0.02"]) == 0
     results = json.loads((tmp_path / "run" / "all_results.json").read_text())
     assert results["train_runtime"] < 8
@@ -101,7 +112,7 @@ def test_help_has_an_example(capsys):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_goes_on_to_the_same_weights(flags, tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, tmp_path, monkeypatch, capsys):
     import signal
 
     from hf_scratch.training.pretraining import PretrainingTrainer
