@@ -141,6 +141,7 @@ def load_weights(args: ModelArguments, config: PretrainedConfig) -> PreTrainedMo
         config=config,
         ignore_mismatched_sizes=args.ignore_mismatched_sizes,
         output_loading_info=True,
+        use_safetensors=True,  # other weights are pickles
     )
     backbone = f"{model.base_model_prefix}."
     missing = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)

@@ -122,3 +122,13 @@ def test_a_small_number_in_scientific_notation_is_a_number():
     config = BertConfig()
     apply_overrides(config, "layer_norm_eps=1e-5")
     assert config.layer_norm_eps == 1e-5
+
+
+def test_weights_that_are_a_pickle_are_not_read(tiny_bert, tmp_path):
+    weights = load_file(f"{tiny_bert}/model.safetensors")
+    load_config(ModelArguments(model_name_or_path=tiny_bert)).save_pretrained(tmp_path)
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    args = ModelArguments(model_name_or_path=str(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    with pytest.raises(UserError, match=r"cannot be loaded .*model\.safetensors"):
+        build_model(args, load_config(args), tokenizer, Labels("classification", ("bad", "good")))
