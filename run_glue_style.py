@@ -223,6 +223,8 @@ def make_trainer(args: RunArguments, model, tokenizer, parts, labels: Labels, sc
             callbacks=[EarlyStoppingCallback(patience)] if (patience := args.regularization.early_stopping_patience) else None,
             class_weights=weights,
         )
+    except UserError:
+        raise
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(
             f"Trainer refuses these flags: {' '.join(str(error).split())}; mend or leave away the one named"

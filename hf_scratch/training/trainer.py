@@ -59,6 +59,8 @@ class ClassificationTrainer(Trainer):
             self.data_collator = CountTokens(self.data_collator)
         self.class_weights = class_weights
         self.compilation = None
+        if self.speed.max_tokens_per_batch and self.train_dataset is not None:
+            self.token_batches(self.train_dataset)  # refuses a budget that is too small before anything is written
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
@@ -89,12 +91,7 @@ class ClassificationTrainer(Trainer):
         rows = self._remove_unused_columns(dataset, description=description)
         share = {"rank": args.process_index, "world_size": args.world_size}
         if is_training and self.speed.max_tokens_per_batch:
-            batches = TokenBatches(
-                *(row_lengths(rows.rows), self.speed.max_tokens_per_batch),
-                seed=args.seed if args.data_seed is None else args.data_seed,
-                grouped=self.padding_free is None,
-                **share,
-            )
+            batches = self.token_batches(rows.rows)
         elif is_training:
             batches = SharedBatches(sampler_fn(rows), len(rows), batch_size, **share)
         elif self.speed.max_tokens_per_batch and self.padding_free:
@@ -118,6 +115,17 @@ class ClassificationTrainer(Trainer):
             process_index=0,
             put_on_device=True,
             non_blocking=args.dataloader_pin_memory,
+        )
+
+    def token_batches(self, rows) -> TokenBatches:
+        """This process's share of training batches with a budget of tokens."""
+        args = self.args
+        return TokenBatches(
+            *(row_lengths(rows), self.speed.max_tokens_per_batch),
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            rank=args.process_index,
+            world_size=args.world_size,
+            grouped=self.padding_free is None,
         )
 
     def _prepare_inputs(self, inputs):
