@@ -189,7 +189,7 @@ def classes(run: Run, figures: dict) -> dict:
     need_rows(run)
     if run.kind == "regression":
         raise Missing("the answers are numbers, which have no classes")
-    trained = (run.record.get("classes") or {}).get("train") or [None] * len(run.names)
+    trained = [*map(int, (run.record.get("classes") or {}).get("train") or [])] or [None] * len(run.names)
     scores = answers.class_scores(run.gold, run.predicted, len(run.names))
     rows = [
         {"name": name, "trained": count, "rows": of.rows, "precision": of.precision, "recall": of.recall, "f1": of.f1}
@@ -226,12 +226,15 @@ def data(run: Run, figures: dict) -> dict:
         raise Missing("run.json does not say which rows were read: it is older than this report")
     lengths = run.record.get("lengths")
     if lengths:
+        lengths = lengths | {"rows_cut": float(lengths["rows_cut"]), "tokens_lost": float(lengths["tokens_lost"])}
+        lengths |= {"sample": int(lengths["sample"]), "of": int(lengths["of"])}
+    if lengths:
         figures["lengths"] = plots.length_histogram(*map(np.array, (lengths["lengths"], lengths["counts"])), lengths["limit"])
     return {
-        "rows": rows,
+        "rows": {part: int(count) for part, count in rows.items()},
         "notes": run.record.get("notes") or [],
         "lengths": lengths,
-        "classes": sorted(zip(run.names, counts.get("train") or [], strict=False), key=lambda row: -row[1]),
+        "classes": sorted(zip(run.names, map(int, counts.get("train") or []), strict=False), key=lambda row: -row[1]),
     }
 
 
@@ -288,8 +291,10 @@ def costs(run: Run, figures: dict) -> dict:
     facts = {name: text for name, text in facts.items() if text}
     if not facts:
         raise Missing("run.json and all_results.json say nothing of it")
-    phases = sorted((record.get("seconds_of") or {}).items(), key=lambda phase: -phase[1])
-    return {"facts": facts, "phases": phases, "longest": max((seconds for _, seconds in phases), default=1)}
+    phases = sorted(
+        ((name, float(spent)) for name, spent in (record.get("seconds_of") or {}).items()), key=lambda phase: -phase[1]
+    )
+    return {"facts": facts, "phases": phases, "longest": max((seconds for _, seconds in phases), default=0) or 1}
 
 
 def seeds(run: Run, figures: dict) -> dict:

@@ -143,6 +143,17 @@ def test_a_record_of_another_time_does_not_fail_the_page(unseen, made, tmp_path,
     Page(write_report(str(tmp_path / "run")).read_text("utf-8"))
 
 
+@pytest.mark.parametrize("value", [None, "x", 0])
+def test_tables_of_another_time_do_not_fail_the_page_either(unseen, made, tmp_path, value):
+    """Every value inside every table of run.json is something else than today."""
+    folder = made["classification"][0]
+    record = json.loads((folder / "run.json").read_text())
+    shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("report"))
+    record |= {key: dict.fromkeys(table, value) for key, table in record.items() if isinstance(table, dict) and key != "labels"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    Page(write_report(str(tmp_path / "run")).read_text("utf-8"))
+
+
 def test_a_run_before_this_report_has_a_page_too(unseen, made, tmp_path):
     """Of its record only what the first version wrote."""
     folder = made["classification"][0]
