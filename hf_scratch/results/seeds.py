@@ -178,7 +178,7 @@ def means(results: list[dict]) -> dict[str, float]:
         own_end = key.endswith(("_low", "_high")) and not key.startswith("baseline_")
         if own_end or not all(isinstance(value, int | float) for value in values):
             continue
-        summed[key] = statistics.fmean(values)
+        summed[key] = values[0] if len(set(values)) == 1 else statistics.fmean(values)  # counts of rows stay whole
         if f"{key}_low" in results[0] and not key.startswith("baseline_") and len(values) > 1:
             summed[f"{key}_std"] = statistics.stdev(values)
     return summed
