@@ -99,6 +99,6 @@ def draw(table: list[dict], task: str, path: str):
     axes.set_xticks(range(len(table)), [row["name"] for row in table])
     axes.margins(x=0.15)
     axes.set_ylabel("accuracy, %")
-    axes.set_title(f"{task}: {table[0]['rows']:,} rows, {table[0]['seeds']} seeds, 95 % intervals", fontsize="medium")
+    axes.set_title(f"{task}: {table[0]['rows']:,} rows, seeds: {table[0]['seeds']}; 95 % intervals", fontsize="medium")
     axes.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=150)
