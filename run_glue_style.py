@@ -250,7 +250,7 @@ def read_first(args: RunArguments, trainer: ClassificationTrainer, parts, labels
     held_out = {text for part, rows in parts.items() if part != "train" for text in rows["text"][:]}
     with args.training.main_process_first(desc="read the intermediate task"):
         rows = intermediate.read_intermediate(args.intermediate, labels, trainer.processing_class, held_out, args.training.seed)
-    say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}")
+    say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}, unseen by the baselines")
     return intermediate.first_trainer(trainer, rows, args.intermediate)
 
 

@@ -196,7 +196,9 @@ def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, long
         return "not compiled, as --torch_compile false asks"
     if free is None or args.device.type != "cuda":
         return f"not compiled: {'padding is computed' if free is None else f'it was not proven to pay on {args.device.type}'}"
+    if wanted is None:  # until a whole run on a GPU has shown what it gains
+        return "not compiled: --torch_compile tries it, and keeps it where it is faster"
     if getattr(args, "activation_checkpointing", None) or getattr(args, "gradient_checkpointing", None):
         return "not compiled: activations are recomputed, and the compiler would keep them"
     records = args.world_size == 1 and args.gradient_accumulation_steps == 1
-    return Compilation(free, longest, records, 0 if wanted else LEAST_SECONDS)
+    return Compilation(free, longest, records)

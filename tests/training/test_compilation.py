@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from datasets import Dataset
@@ -139,3 +141,6 @@ def test_where_nothing_is_compiled_is_said(tmp_path):
     assert choose_compilation(False, free, args, 19) == "not compiled, as --torch_compile false asks"
     assert choose_compilation(None, None, args, 19) == "not compiled: padding is computed"
     assert choose_compilation(None, free, args, 19) == "not compiled: it was not proven to pay on cpu"
+    cuda = SimpleNamespace(device=torch.device("cuda"), world_size=1, gradient_accumulation_steps=1)
+    assert choose_compilation(None, free, cuda, 19).startswith("not compiled: --torch_compile tries it")
+    assert isinstance(choose_compilation(True, free, cuda, 19), Compilation)
