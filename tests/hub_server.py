@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import huggingface_hub
+import transformers
 
 from hf_scratch.data.sources import hub_is_reachable
 
@@ -126,6 +127,7 @@ class HubServer(ThreadingHTTPServer):
         constants |= {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True}  # no Xet here: content goes through LFS
         for name, value in constants.items():
             monkeypatch.setattr(huggingface_hub.constants, name, value)
+        monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)  # one a process, with its first address
         monkeypatch.setenv("HF_TOKEN", token or "")
         hub_is_reachable.cache_clear()
 
