@@ -75,6 +75,10 @@ def run(args: RunArguments):
     say = Narrator(speaks=args.training.process_index == 0)
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size)
+    if args.results.dry_run and args.training.world_size > 1:
+        raise UserError(
+            f"--dry_run on {args.training.world_size} processes, but it measures one; start it without the launcher"
+        )
 
     hardware = settle_hardware(args.training, args.given)
     task = tasks.choose_task(args.data)
@@ -128,7 +132,7 @@ def run(args: RunArguments):
         with say.step("write the report"):
             write_report(output_dir)
             write_card(output_dir)
-    if pusher:
+    if pusher and not (trainer.collapse.found and args.results.collapse_stop):
         with say.step("push"):
             pusher.finish(output_dir, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
@@ -249,7 +253,9 @@ def read_first(args: RunArguments, trainer: ClassificationTrainer, parts, labels
         return None
     held_out = {text for part, rows in parts.items() if part != "train" for text in rows["text"][:]}
     with args.training.main_process_first(desc="read the intermediate task"):
-        rows = intermediate.read_intermediate(args.intermediate, labels, trainer.processing_class, held_out, args.training.seed)
+        rows = intermediate.read_intermediate(
+            args.intermediate, labels, trainer.processing_class, held_out, args.training.seed, args.access()
+        )
     say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}, unseen by the baselines")
     return intermediate.first_trainer(trainer, rows, args.intermediate)
 

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 
+from ..data.doctor import class_counts
 from ..data.labels import Labels
 from ..data.statistics import TokenStatistics
 from .baselines import Baseline
@@ -24,17 +25,9 @@ def data_facts(parts: DatasetDict, labels: Labels, tokens: TokenStatistics) -> d
     return {
         "labels": {"kind": labels.kind, "names": list(labels.names)},
         "rows": {part: len(rows) for part, rows in parts.items()},
-        "classes": {part: class_counts(rows, labels) for part, rows in parts.items()} if counted else {},
+        "classes": {part: class_counts(rows, labels).tolist() for part, rows in parts.items()} if counted else {},
         "lengths": length_counts(tokens),
     }
-
-
-def class_counts(rows: Dataset, labels: Labels) -> list[int]:
-    """How many rows each class has, by id; of several labels a row counts for each of them."""
-    gold = labels.gold(rows)[labels.known(rows)]
-    if labels.kind == "multi_label":
-        return gold.sum(axis=0).tolist()
-    return np.bincount(gold, minlength=labels.num_labels).tolist()
 
 
 def length_counts(tokens: TokenStatistics) -> dict:

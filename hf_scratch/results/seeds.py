@@ -14,7 +14,8 @@ from ..errors import Stopped, UserError
 from ..screen import show
 from ..training import folder
 from ..training.arguments import RunArguments
-from ..training.resume import checkpoints
+from ..training.launch import resume_command
+from ..training.resume import checkpoints, has_optimizer
 from .compare import Contestant, interval, read_contestants, scores, scoring_of
 from .files import environment, write_record
 from .report import write_report
@@ -28,6 +29,7 @@ SHARED = (
     "labels",
     "scoring",
     "reported",
+    "marks",
     "baselines",
     "versions",
     "devices",
@@ -56,13 +58,19 @@ def run_seeds(args: RunArguments, argv: list[str], run: Callable[[RunArguments],
         parse: makes arguments of a command line.
 
     Raises:
-        UserError: if a seed failed; the others are summed up all the same.
+        UserError: if a seed failed; the others are summed up all the same. Or if the flags are for a single run.
+        Stopped: on request, with the command that goes on with all of them.
     """
     if args.training.push_to_hub:
         raise UserError(
             "--push_to_hub would push every seed to one name; leave it away, and push the one you like: hf-scratch push "
             "OUTPUT/seed-K NAME"
         )
+    if args.results.glue_submission:
+        raise UserError("--glue_submission holds the answers of one run, but --seeds makes several; give one of the two")
+    asked = args.training.resume_from_checkpoint
+    if asked not in (None, "last", "true", "True"):
+        raise UserError(f"--resume_from_checkpoint {asked} is of one seed, but --seeds makes several; give last")
     (output_dir,) = broadcast_object_list([args.output_dir(choose_task(args.data).name)])
     main, going_on = args.training.process_index == 0, args.training.resume_from_checkpoint is not None
     overwrite = args.results.overwrite_output_dir
@@ -76,9 +84,13 @@ def run_seeds(args: RunArguments, argv: list[str], run: Callable[[RunArguments],
         failed[seed] = None
         if not (going_on and is_finished(place)):
             one = parse(one_seed(argv, seed, place))
-            if going_on and not checkpoints(place):  # it was stopped before there was anything to go on from
+            if going_on and not any(map(has_optimizer, checkpoints(place))):  # there is nothing to go on from
                 one.training.resume_from_checkpoint, one.results.overwrite_output_dir = None, True
-            failed[seed] = attempt(partial(run, one), place, alone=args.training.world_size == 1)
+            try:
+                failed[seed] = attempt(partial(run, one), place, alone=args.training.world_size == 1)
+            except Stopped as error:
+                args.training.output_dir = output_dir
+                raise Stopped(f"{str(error).splitlines()[0]}\n{resume_command(args)}") from error
     if main:
         show(f"{output_dir}: {sum_up(output_dir, failed)}")
         write_report(output_dir)

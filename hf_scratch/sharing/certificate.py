@@ -1,5 +1,6 @@
 """Proof that a checkpoint answers elsewhere as the model in memory does, through every Auto class that opens it."""
 
+import contextlib
 import copy
 import json
 import os
@@ -57,7 +58,8 @@ def certify(folder: str, model, tokenizer, texts: list) -> dict:
 
 def remember(model, tokenizer, texts: list) -> Memory:
     """What the model answers now; it may go on training afterwards."""
-    here = copy.deepcopy(model).cpu().eval()
+    with without_own_forwards(model):
+        here = copy.deepcopy(model).cpu().eval()
     for module in here.modules():
         if getattr(module, "to_qkv", None) is not None:
             module.split()  # checkpoints have one form
@@ -67,6 +69,17 @@ def remember(model, tokenizer, texts: list) -> Memory:
     tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     tensors = {f"tokens.{name}": tensor for name, tensor in tokens.items()} | compute(here, tokens)
     return Memory(question | {"attention": attention}, tensors, fingerprints(here), fingerprints(here.base_model))
+
+
+@contextlib.contextmanager
+def without_own_forwards(model):
+    """While it trains padding-free, an encoder has a `forward` of its own, which no stranger has."""
+    held = {module: module.__dict__.pop("forward") for module in model.modules() if "forward" in module.__dict__}
+    try:
+        yield
+    finally:
+        for module, forward in held.items():
+            module.forward = forward
 
 
 def compare(folder: str, memory: Memory) -> dict:

@@ -159,7 +159,7 @@ class ResultArguments:
     )
     calibrate: bool = field(
         default=False,
-        metadata={"help": "Divide the logits by the temperature that fits the validation part, in the saved model too."},
+        metadata={"help": "Divide the logits by the temperature that fits rows that select, in the saved model too."},
     )
     collapse_stop: bool = field(
         default=True, metadata={"help": "Stop a run that answers every text alike, after 200 steps and an epoch."}

@@ -353,6 +353,7 @@ def rehearse(
     forecast, args = Forecast({"data and model": prepared}), trainer.args
     with tempfile.TemporaryDirectory() as args.output_dir, contextlib.redirect_stdout(io.StringIO()):
         if first:
+            first.args.output_dir = args.output_dir  # it has a copy of the arguments
             forecast.seconds["first task"] = measure(first, padded_to).seconds
         if args.do_train:
             forecast_training(trainer, forecast, padded_to)

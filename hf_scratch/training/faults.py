@@ -61,13 +61,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def out_of_memory(args, inputs: dict, training: bool) -> UserError:
+def out_of_memory(args, inputs: dict, training: bool, max_tokens: int | None = None) -> UserError:
     """What did not fit, and the flags that would.
 
     Args:
         args: of training.
         inputs: the batch.
         training: or evaluation.
+        max_tokens: the budget of a batch, which takes the place of its size.
     """
     rows, tokens = inputs["input_ids"].shape if inputs["input_ids"].dim() == 2 else (1, inputs["input_ids"].numel())
     size = args.per_device_train_batch_size if training else args.per_device_eval_batch_size
@@ -79,7 +80,9 @@ def out_of_memory(args, inputs: dict, training: bool) -> UserError:
             *([] if args.bf16 or args.fp16 or args.device.type == "cpu" else ["--bf16"]),
             "--gradient_checkpointing",
         ]
-    if size == 1:
+    if max_tokens:
+        flags = [f"--max_tokens_per_batch {max_tokens // 2}", *flags[1:]]
+    elif size == 1:
         flags = [f"--max_seq_length {max(tokens // 2, 3)}", *flags[1:]]
     return UserError(
         f"the memory of {args.device} is full: {'training' if training else 'evaluation'} took a batch of {rows} x {tokens} "

@@ -27,7 +27,14 @@ ONE_PASS = {
 }
 
 
-def read_intermediate(args: IntermediateArguments, labels: Labels, tokenizer, held_out: set[str], seed: int) -> Dataset:
+def read_intermediate(
+    args: IntermediateArguments,
+    labels: Labels,
+    tokenizer,
+    held_out: set[str],
+    seed: int,
+    access: sources.Access,
+) -> Dataset:
     """A seeded sample of the pieces of the intermediate task's training texts.
 
     Args:
@@ -36,6 +43,7 @@ def read_intermediate(args: IntermediateArguments, labels: Labels, tokenizer, he
         tokenizer: of the task proper.
         held_out: texts that must not be trained on.
         seed: of the sample.
+        access: how the data are reached and kept.
 
     Raises:
         UserError: if there is no such task, its inputs are pairs, or its classes are others.
@@ -46,7 +54,7 @@ def read_intermediate(args: IntermediateArguments, labels: Labels, tokenizer, he
             f"--intermediate_task {name!r} is not in the table, which holds {', '.join(tasks.TASKS)}."
             f"{closest(name, tasks.TASKS)} Name one of them, or leave the flag away"
         )
-    splits_as_read = sources.load_splits(tasks.TASKS[name])
+    splits_as_read = sources.load_splits(tasks.TASKS[name], access)
     task = columns.find_columns(splits_as_read, tasks.TASKS[name])
     examples, own = columns.to_examples(splits_as_read, task)
     if len(task.text_columns) > 1 or sorted(own.names) != sorted(labels.names) or not labels.single:
@@ -84,4 +92,5 @@ def first_trainer(trainer: Trainer, rows: Dataset, args: IntermediateArguments) 
         data_collator=trainer.data_collator,
         processing_class=trainer.processing_class,
         regularization=RegularizationArguments(token_dropout=trainer.regularization.token_dropout),
+        speed=trainer.speed,
     )

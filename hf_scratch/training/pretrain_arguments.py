@@ -181,4 +181,9 @@ def check(pretrain: PretrainArguments, training: TrainingArguments):
             f"{' and '.join(f'--{name}' for name in named) or 'no text'} given, but a run reads one source; give --train_file "
             "FILE ..., --dataset_name NAME or --task_name TASK, such as --task_name imdb_reviews"
         )
+    if training.push_to_hub:
+        raise UserError(
+            "--push_to_hub given, but a pre-trained model is pushed when it is there; leave the flag away, then: hf-scratch "
+            "push OUTPUT NAME"
+        )
     check_training(training, ())

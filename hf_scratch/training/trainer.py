@@ -194,7 +194,7 @@ class ClassificationTrainer(Trainer):
         except RuntimeError as error:
             if self.args.auto_find_batch_size or not is_out_of_memory(error):
                 raise
-            raise out_of_memory(self.args, inputs, training=True) from error
+            raise out_of_memory(self.args, inputs, True, self.speed.max_tokens_per_batch) from error
         self.finite.watch(self.state.global_step + 1, loss, self.rows)
         return loss
 
@@ -205,7 +205,7 @@ class ClassificationTrainer(Trainer):
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            raise out_of_memory(self.args, inputs, training=False) from error
+            raise out_of_memory(self.args, inputs, False, self.speed.max_tokens_per_batch) from error
         self.answers.add(self.rows, loss, logits, labels)
         return None, None, None
 

@@ -87,9 +87,23 @@ def test_a_run_of_seeds_is_not_overwritten_unasked(several):
 
 
 def test_who_stops_one_stops_all(several):
-    with pytest.raises(Stopped):
-        several({6: Stopped("go on with ...")})
-    assert several.trained == [5, 6]
+    with pytest.raises(Stopped, match=r"saved\n.*resume_from_checkpoint last") as stopped:
+        several({6: Stopped("saved\n... --seeds 1 --seed 6")})
+    assert several.trained == [5, 6] and "--seeds 1" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--glue_submission", "all.zip"], "--glue_submission holds the answers of one run"),
+        (["--resume_from_checkpoint", "runs/x/checkpoint-3"], "checkpoint-3 is of one seed.*give last"),
+        (["--push_to_hub"], "push every seed to one name"),
+    ],
+)
+def test_what_is_for_one_run_is_refused(several, flags, message):
+    with pytest.raises(UserError, match=message):
+        several({}, *flags)
+    assert several.trained == [] and not several.folder.exists()
 
 
 def test_all_failing_is_a_failure(several):

@@ -9,6 +9,7 @@ from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.sharing import certificate
 from hf_scratch.sharing.certificate import certify, compare, remember
+from hf_scratch.training.padding_free import PaddingFree
 from tests.conftest import make_reviews
 
 TEXTS = [text for text, _ in make_reviews(97)][:5]
@@ -52,6 +53,14 @@ def test_what_was_saved_passes_through_every_auto_class(certify_once):
     assert result["weights_equal"] and result["tokens_equal"] and result["logits_equal"] and result["encoders_equal"]
     assert result["texts"] == 5 and result["weights"] == 26
     assert len(result["auto_classes"]) == 2 + CLASSES and "AutoModelForMultipleChoice" in result["auto_classes"]
+
+
+@pytest.mark.slow
+def test_padding_free_execution_is_left_behind_too(certify_once):
+    _, model, _, certify = certify_once
+    with PaddingFree(model):
+        assert certify()["logits_equal"] and "forward" in model.model.__dict__
+    assert "forward" not in model.model.__dict__
 
 
 @pytest.mark.slow

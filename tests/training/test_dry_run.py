@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import tempfile
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from datasets import Dataset, DatasetDict
 from transformers import TrainingArguments
 
 import run_glue_style
+from hf_scratch.data.tasks import TASKS, Task
 from hf_scratch.training import dry_run
 from hf_scratch.training.dry_run import WARM_UP, Forecast, clock, every, fit, seconds_to_report, spread, work
 
@@ -122,6 +124,20 @@ def test_what_is_foretold_is_what_happens(flags, scratch_flags, tmp_path, monkey
     there = {path.name for path in folder.iterdir() if path.name not in ("last", "best")}
     assert ("checkpoint-N" in files) == any(name.startswith("checkpoint") for name in there)
     assert set(files) - {"checkpoint-N"} == {name for name in there if not name.startswith("checkpoint")}
+
+
+@pytest.mark.slow
+def test_a_task_before_is_rehearsed_without_a_trace(scratch_flags, reviews_csv, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_glue_style, "certify", lambda *_: {"weights": 0, "texts": 0})
+    monkeypatch.setitem(TASKS, "films", Task("films", files={"train": reviews_csv}))
+    elsewhere = tmp_path / "elsewhere"
+    foreign = elsewhere / "checkpoint-1"
+    foreign.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    first = ["--intermediate_task", "films", "--intermediate_max_seq_length", "7", "--save_total_limit", "1"]
+    assert run_glue_style.main([*scratch_flags, *first, "--dry_run"]) == 0
+    assert "first task" in capsys.readouterr().out
+    assert foreign.exists() and [path.name for path in elsewhere.glob("checkpoint-*")] == ["checkpoint-1"]
 
 
 @pytest.mark.slow

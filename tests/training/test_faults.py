@@ -54,3 +54,9 @@ def test_other_errors_stay_what_they_are(tmp_path, monkeypatch):
 def test_a_single_row_is_made_shorter(tmp_path):
     args = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=1, use_cpu=True)
     assert "--max_seq_length 256" in str(out_of_memory(args, {"input_ids": torch.zeros(1, 512)}, training=True))
+
+
+def test_a_budget_of_tokens_is_halved_where_it_takes_the_place_of_the_batch_size(tmp_path):
+    args = TrainingArguments(str(tmp_path), per_device_train_batch_size=1, use_cpu=True)
+    message = str(out_of_memory(args, {"input_ids": torch.zeros(7, 31)}, True, 4096))
+    assert "--max_tokens_per_batch 2048" in message and "batch_size" not in message

@@ -5,6 +5,7 @@ from transformers import TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.labels import Labels
+from hf_scratch.data.sources import Access
 from hf_scratch.data.tasks import TASKS, Task
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
@@ -30,7 +31,7 @@ def tokenizer():
 
 def test_labels_are_matched_by_name_and_held_out_texts_left_out(films, tokenizer):
     texts, names = zip(*make_reviews(211), strict=True)
-    pieces = read_intermediate(films, LABELS, tokenizer, held_out=set(texts[3:]), seed=0)
+    pieces = read_intermediate(films, LABELS, tokenizer, set(texts[3:]), 0, Access())
     expected = []
     for text, name in zip(texts[:3], names[:3], strict=True):
         count = -(-len(tokenizer(text, add_special_tokens=False)["input_ids"]) // 5)
@@ -40,7 +41,9 @@ def test_labels_are_matched_by_name_and_held_out_texts_left_out(films, tokenizer
 
 def test_the_sample_is_seeded_and_of_the_size_asked(films, tokenizer):
     films.intermediate_samples = 53
-    first, same, other = (read_intermediate(films, LABELS, tokenizer, set(), seed)["input_ids"][:] for seed in (3, 3, 5))
+    first, same, other = (
+        read_intermediate(films, LABELS, tokenizer, set(), seed, Access())["input_ids"][:] for seed in (3, 3, 5)
+    )
     assert len(first) == 53 and first == same != other
 
 
@@ -55,7 +58,7 @@ def test_the_sample_is_seeded_and_of_the_size_asked(films, tokenizer):
 def test_another_task_is_refused(films, tokenizer, name, labels, message):
     films.intermediate_task = name
     with pytest.raises(UserError, match=message):
-        read_intermediate(films, labels, tokenizer, set(), 0)
+        read_intermediate(films, labels, tokenizer, set(), 0, Access())
 
 
 def test_one_pass_trains_the_same_model_and_leaves_the_runs_arguments_alone(tmp_path, tokenizer):
