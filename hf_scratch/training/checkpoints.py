@@ -15,7 +15,7 @@ from ..errors import UserError
 ASIDE = "unfinished"  # where a checkpoint is until it is whole
 FILES = "files.json"  # what a whole checkpoint holds, and how many bytes of each
 PENDING = "pending.json"  # losses since the last line of the log, one a process: the next line is a mean over them too
-STATE, WEIGHTS = "trainer_state.json", "model.safetensors"
+STATE = "trainer_state.json"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
 
 

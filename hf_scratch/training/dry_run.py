@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from accelerate.data_loader import prepare_data_loader
 from datasets import Dataset, DatasetDict
@@ -30,6 +29,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import PredictionOutput
 
 from .folder import RECORD
+from .token_batches import row_lengths
 
 WARM_UP = 3  # updates; the first is the largest of all, for the memory
 MEASURED = (12, 60)  # updates: at least, at most
@@ -107,11 +107,6 @@ class StepClock(TrainerCallback):
         self.saving = time.perf_counter() - self.ends[-1]
 
 
-def lengths_of(rows: Dataset) -> np.ndarray:
-    """Tokens of each row of a tokenized part, `(N,)`."""
-    return pc.list_value_length(rows.with_format("arrow")[:]["input_ids"].combine_chunks()).to_numpy()
-
-
 def work(update: list[list[int]], lengths: np.ndarray, padded_to: int | None) -> np.ndarray:
     """The regressors of an update: 1, real tokens, computed tokens, Σ rows · length², `(4,)`.
 
@@ -187,7 +182,7 @@ def measure(trainer: Trainer, padded_to: int | None = None) -> Measured:
         padded_to: the length of every batch, if it is one for all.
     """
     args, loader = trainer.args, trainer.get_train_dataloader()
-    lengths = lengths_of(trainer.train_dataset)
+    lengths = row_lengths(trainer.train_dataset)
     batches, size = list(loader.batch_sampler), args.gradient_accumulation_steps
     updates = [batches[start : start + size] for start in range(0, len(batches), size)]
     whole = np.array([work(update, lengths, padded_to) for update in updates])
@@ -270,7 +265,7 @@ def seconds_to_predict(trainer: Trainer, rows: Dataset) -> float:
     trainer.predict(few.select(range(min(size, len(few)))))
     started = time.perf_counter()
     trainer.predict(few)
-    return (time.perf_counter() - started) * lengths_of(rows).sum() / lengths_of(few).sum()
+    return (time.perf_counter() - started) * row_lengths(rows).sum() / row_lengths(few).sum()
 
 
 @contextlib.contextmanager

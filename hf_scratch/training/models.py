@@ -143,14 +143,25 @@ def load_weights(args: ModelArguments, config: PretrainedConfig) -> PreTrainedMo
         output_loading_info=True,
         use_safetensors=True,  # other weights are pickles
     )
+    refuse_random_encoder(model, report, args.model_name_or_path)
+    return model
+
+
+def refuse_random_encoder(model: PreTrainedModel, report: dict, name: str):
+    """Refuse weights that would leave the encoder in part random; a new head or pooler is none of it.
+
+    Args:
+        model: as it was loaded.
+        report: what `from_pretrained` says of the loading.
+        name: of the checkpoint.
+    """
     backbone = f"{model.base_model_prefix}."
     missing = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
     if missing:
         raise UserError(
-            f"{args.model_name_or_path}: {len(missing)} tensors of the encoder are not in the checkpoint "
+            f"{name}: {len(missing)} tensors of the encoder are not in the checkpoint "
             f"({', '.join(missing[:3])} ...), and would be random; check that the weights belong to this configuration"
         )
-    return model
 
 
 def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):

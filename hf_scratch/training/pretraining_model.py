@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, 
 
 from ..errors import UserError
 from .arguments import ModelArguments
-from .models import from_hub_or_disk
+from .models import from_hub_or_disk, refuse_random_encoder
 
 
 def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, tokenizer, next_sentence: bool) -> PreTrainedModel:
@@ -48,14 +48,9 @@ def takes(model_class, name: str) -> bool:
 
 def load_weights(auto, args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:
     """Weights to go on from; heads that the checkpoint has not are new, an encoder must be whole."""
-    model, report = from_hub_or_disk(auto, args.model_name_or_path, args, config=config, output_loading_info=True)
-    backbone = f"{model.base_model_prefix}."
-    missing = sorted(key for key in report["missing_keys"] if key.startswith(backbone) and ".pooler." not in key)
-    if missing:
-        raise UserError(
-            f"{args.model_name_or_path}: {len(missing)} tensors of the encoder are not in the checkpoint "
-            f"({', '.join(missing[:3])} ...), and would be random; check that the weights belong to this configuration"
-        )
+    options = {"output_loading_info": True, "use_safetensors": True}  # other weights are pickles
+    model, report = from_hub_or_disk(auto, args.model_name_or_path, args, config=config, **options)
+    refuse_random_encoder(model, report, args.model_name_or_path)
     return model
 
 
