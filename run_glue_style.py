@@ -163,7 +163,9 @@ def read_data(args: RunArguments, task: tasks.Task, say):
     say(f"  text from {' and '.join(task.text_columns)}, labels from {' and '.join(task.label_columns)}")
     for note in labels.notes:
         say(f"  {note}")
-    for note in filter(None, [splits.about_carving(examples, parts, args.data), *marks_of(args, parts, labels).values()]):
+    missing = sources.about_diagnostics(splits_as_read, task) if args.training.do_predict else None
+    carving = splits.about_carving(examples, parts, args.data)
+    for note in filter(None, [missing, carving, *marks_of(args, parts, labels).values()]):
         say.note(note)
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
         say.note(finding.message)

@@ -14,6 +14,8 @@ class DataArguments:
         metadata={"help": "A data set on the Hub, or a folder laid out like one; beside --task_name, a mirror of the task's."},
     )
     dataset_config_name: str | None = field(default=None, metadata={"help": "The data set's configuration."})
+    language: str | None = field(default=None, metadata={"help": "Of XNLI: the language to validate and test in, and train."})
+    train_language: str | None = field(default=None, metadata={"help": "Of XNLI: the language to train in, if another."})
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a data set on the Hub."})
     train_file: str | None = field(
         default=None,

@@ -185,6 +185,8 @@ def load_data_set(task: Task, access: Access) -> DatasetDict:
     reachable = local or hub_is_reachable()
     try:
         splits = load(task.config, access)
+        if task.held_out_config not in (None, task.config):
+            splits = DatasetDict({**load(task.held_out_config, access), "train": splits["train"]})
     except Exception as error:  # DatasetNotFoundError, ConnectionError, FileNotFoundError, ValueError, ... by kind of name
         if not reachable:
             raise UserError(f"data set {task.dataset!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
@@ -199,6 +201,16 @@ def load_data_set(task: Task, access: Access) -> DatasetDict:
         with contextlib.suppress(Exception):  # not every mirror has them, and no number rests on them
             splits[task.diagnostics] = load(task.diagnostics, access)["test"]
     return splits
+
+
+def about_diagnostics(splits: DatasetDict, task: Task) -> str | None:
+    """That the task's diagnostic rows are not there to be predicted, if so."""
+    if task.diagnostics in (None, *splits, *task.left_out):
+        return None
+    return (
+        f"{task.dataset} has no configuration {task.diagnostics!r} that can be read: the diagnostic rows of {task.name} "
+        "are not predicted"
+    )
 
 
 def load_folder(folder: Path, config: str | None, access: Access) -> DatasetDict:

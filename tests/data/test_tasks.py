@@ -96,3 +96,16 @@ def test_an_unknown_task_is_refused_with_the_nearest_one():
 def test_a_flag_that_would_be_ignored_is_refused(flags, message):
     with pytest.raises(UserError, match=f"{message}, which does not go with it: .* leave one of the two away"):
         choose(**flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"task_name": "sst2", "language": "de"}, "--language de given, but only --task_name xnli has languages"),
+        ({"task_name": "xnli", "language": "de", "dataset_config_name": "en"}, "--language de given, but .*_config_name alone"),
+        ({"task_name": "xnli", "train_language": "en"}, "--train_language en given without the language to judge in; add"),
+    ],
+)
+def test_languages_are_for_xnli(flags, message):
+    with pytest.raises(UserError, match=message):
+        choose(**flags)
