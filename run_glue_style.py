@@ -43,7 +43,7 @@ from hf_scratch.results.report import write_report
 from hf_scratch.results.seeds import run_seeds
 from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
-from hf_scratch.training import checkpoints, dry_run, folder, intermediate, launch, models, resume
+from hf_scratch.training import dry_run, folder, intermediate, launch, models, resume
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
@@ -313,8 +313,7 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Lab
         trainer.save_state()
     if args.results.calibrate:
         say(calibrate(trainer, parts.get("selection", parts.get("validation")), labels))
-    with checkpoints.explained(args.training.output_dir):
-        trainer.save_model()
+    trainer.save_model()
 
 
 def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:

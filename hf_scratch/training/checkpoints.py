@@ -1,22 +1,70 @@
 """Checkpoints that are complete or absent: written aside, synchronized with the disk, renamed; `best` and `last` by name."""
 
 import contextlib
-import errno
 import json
-import os
 import shutil
 from pathlib import Path
 
-from safetensors import SafetensorError
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..errors import UserError
+from .disk import is_of_the_disk, put_in_place, replace_json, synchronize
 
 ASIDE = "unfinished"  # where a checkpoint is until it is whole
 FILES = "files.json"  # what a whole checkpoint holds, and how many bytes of each
 PENDING = "pending.json"  # losses since the last line of the log, one a process: the next line is a mean over them too
 STATE = "trainer_state.json"
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+
+
+class WholeCheckpoints:
+    """Before Trainer among the bases: what it leaves in its folder is whole, and holds no pickle of its arguments.
+
+    Attributes:
+        aside: where a checkpoint is written, while it is.
+    """
+
+    aside: str | None = None
+
+    def _get_output_dir(self, trial):
+        return self.aside or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial):
+        save_whole(self, lambda: super(WholeCheckpoints, self)._save_checkpoint(model, trial))
+
+    def save_model(self, output_dir=None, _internal_call=False):
+        """Trainer's; but the model that a run ends in replaces an earlier one at a stroke."""
+        if _internal_call:
+            return super().save_model(output_dir, True)
+        save_model_whole(self, Path(output_dir or self.args.output_dir), super().save_model)
+
+    def _save(self, output_dir=None, state_dict=None):
+        """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
+        super()._save(output_dir, state_dict)
+        Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def save_metrics(self, split, metrics, combined=True):
+        """Trainer's files. It reads all_results.json again: half of one would end every later run in this folder."""
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir)
+        replace_json(folder / f"{split}_results.json", metrics)
+        if combined:
+            path = folder / "all_results.json"
+            before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            replace_json(path, before | metrics)
+
+    def _load_rng_state(self, checkpoint):
+        """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
+        super()._load_rng_state(checkpoint)
+        read_pending(self, checkpoint)
+
+    def _finalize_training(self, trial, num_train_samples, start_time):
+        """Trainer's, without deleting the last checkpoint where it is not the best: it is there to go on from."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        output = super()._finalize_training(trial, num_train_samples, start_time)
+        self.args.save_total_limit = limit
+        return output
 
 
 def save_whole(trainer, save):
@@ -34,6 +82,7 @@ def save_whole(trainer, save):
     pending = trainer.accelerator.gather(trainer._tr_loss.detach().reshape(1)).tolist()
     trainer.aside = str(aside)
     try:
+        clear(trainer, aside)
         save()
         trainer.accelerator.wait_for_everyone()  # each process writes its own random state
         if trainer.args.should_save:
@@ -53,6 +102,38 @@ def save_whole(trainer, save):
     finally:
         trainer.aside = None
     settle_best(trainer.state, place, place)
+
+
+def save_model_whole(trainer, folder: Path, save):
+    """Let a Trainer write its model aside, and put it over the one that stands in the folder, the weights last.
+
+    Args:
+        trainer: whose process writes, or does not.
+        folder: of the model.
+        save: writes the model into a folder, on every process.
+
+    Raises:
+        UserError: if the disk is full or cannot be written; an earlier model is left as it is.
+    """
+    aside = folder / ASIDE
+    try:
+        clear(trainer, aside)
+        save(str(aside / "model"), True)
+        if trainer.args.should_save:
+            put_in_place(aside / "model", folder, last="model.safetensors")
+            shutil.rmtree(aside, ignore_errors=True)
+    except Exception as error:
+        if not is_of_the_disk(error):
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        raise UserError(not_written("model.safetensors", folder, error)) from error
+
+
+def clear(trainer, aside: Path):
+    """Away with what a run that was killed while it saved has left."""
+    if trainer.args.should_save:
+        shutil.rmtree(aside, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
 
 
 def read_pending(trainer, checkpoint: str | None):
@@ -95,14 +176,6 @@ def move(written: Path, place: Path):
     synchronize(place.parent)
 
 
-def synchronize(path: Path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def point(folder: Path, best: str | None, last: str):
     """The links `best` and `last`; a file system without links has the names in trainer_state.json alone."""
     for name, target in (("best", best and Path(best).name), ("last", last)):
@@ -128,26 +201,6 @@ def what_is_missing(folder: Path) -> str | None:
         if found != size:
             return f"{name} has {'gone' if found is None else f'{found:,} of {size:,} bytes'}"
     return None
-
-
-def is_of_the_disk(error: BaseException) -> bool:
-    """Whether writing failed because of the disk; libraries in Rust and C++ give its words, not its number."""
-    if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    words = str(error)
-    named = any(os.strerror(number) in words for number in NO_ROOM) or "PytorchStreamWriter failed" in words
-    return (named and not isinstance(error, UserError)) or isinstance(error, SafetensorError)
-
-
-@contextlib.contextmanager
-def explained(folder: str):
-    """Around writing the model: a disk that takes no more is the user's to mend."""
-    try:
-        yield
-    except Exception as error:
-        if is_of_the_disk(error):
-            raise UserError(not_written("model.safetensors", Path(folder), error)) from error
-        raise
 
 
 def not_written(name: str, folder: Path, error: BaseException) -> str:

@@ -2,19 +2,17 @@
 
 import math
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
 
 from ..data.masking import IGNORED, Masking
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
 from .budget import Budget, budget_scheduler
-from .checkpoints import read_pending, save_whole
+from .checkpoints import WholeCheckpoints
 from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
@@ -43,7 +41,7 @@ class MaskedRows(Dataset):
         return {name: tensor[index] for name, tensor in self.tensors.items()}
 
 
-class PretrainingTrainer(Trainer):
+class PretrainingTrainer(WholeCheckpoints, Trainer):
     """`Trainer` that masks each batch as it comes, on its device, and answers evaluations by sums a row.
 
     Args:
@@ -62,7 +60,6 @@ class PretrainingTrainer(Trainer):
         self.masking = masking.to(self.args.device)
         self.muon_learning_rate = muon_learning_rate
         self.masked_positions = MaskedPositions(self.model)
-        self.aside = None  # where a checkpoint is written, while it is
         self.padding_free, self.execution = None, "every row is full: there is no padding"
         if self.train_dataset.draw is not full_segments:
             wanted = "never" if self.args.torch_compile else padding_free  # compiled, batches have one shape
@@ -140,22 +137,6 @@ class PretrainingTrainer(Trainer):
             self.lr_scheduler = budget_scheduler(self.args, optimizer or self.optimizer, self.budget)
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
-
-    def _get_output_dir(self, trial):
-        return self.aside or super()._get_output_dir(trial)
-
-    def _save_checkpoint(self, model, trial):
-        save_whole(self, lambda: super(PretrainingTrainer, self)._save_checkpoint(model, trial))
-
-    def _save(self, output_dir=None, state_dict=None):
-        """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
-        super()._save(output_dir, state_dict)
-        Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
-
-    def _load_rng_state(self, checkpoint):
-        """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
-        super()._load_rng_state(checkpoint)
-        read_pending(self, checkpoint)
 
     def budget(self) -> Budget | None:
         """The clock of the run, if it has one; asked each time, for resuming replaces it."""

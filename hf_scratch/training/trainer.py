@@ -2,17 +2,15 @@
 
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_worker
 
 from .arguments import RegularizationArguments, SpeedArguments
-from .checkpoints import read_pending, save_whole
+from .checkpoints import WholeCheckpoints
 from .class_weights import ClassWeights
 from .collapse import CollapseStop
 from .compilation import Compilation, choose_compilation
@@ -22,7 +20,7 @@ from .padding_free import CountTokens, choose_padding_free
 from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
 
 
-class ClassificationTrainer(Trainer):
+class ClassificationTrainer(WholeCheckpoints, Trainer):
     """`Trainer` whose loss means the same for every model, with two regularizers that it has not.
 
     Trainer takes a `forward(**kwargs)` for one that divides its loss by `num_items_in_batch`, and leaves the loss of a model
@@ -66,7 +64,6 @@ class ClassificationTrainer(Trainer):
             self.add_callback(collapse)
         self.rows = None  # positions of the rows of the present batch
         self.answers = None
-        self.aside = None  # where a checkpoint is written, while it is
         self.finite = FiniteLoss(self.train_dataset)
         self.add_callback(self.finite)
 
@@ -226,36 +223,6 @@ class ClassificationTrainer(Trainer):
             metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(logits, labels, metrics, len(dataloader.dataset))
-
-    def _get_output_dir(self, trial):
-        return self.aside or super()._get_output_dir(trial)
-
-    def _save_checkpoint(self, model, trial):
-        save_whole(self, lambda: super(ClassificationTrainer, self)._save_checkpoint(model, trial))
-        if self.args.push_to_hub:
-            self._push_from_checkpoint(str(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")))
-
-    def _push_from_checkpoint(self, checkpoint_folder):
-        """Trainer's, once the checkpoint is in its place."""
-        if not self.aside:
-            super()._push_from_checkpoint(checkpoint_folder)
-
-    def _save(self, output_dir=None, state_dict=None):
-        """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
-        super()._save(output_dir, state_dict)
-        Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
-
-    def _load_rng_state(self, checkpoint):
-        """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
-        super()._load_rng_state(checkpoint)
-        read_pending(self, checkpoint)
-
-    def _finalize_training(self, trial, num_train_samples, start_time):
-        """Trainer's, without deleting the last checkpoint where it is not the best: it is there to go on from."""
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        output = super()._finalize_training(trial, num_train_samples, start_time)
-        self.args.save_total_limit = limit
-        return output
 
 
 def drop_tokens(inputs: dict[str, torch.Tensor], probability: float, special_ids: list[int]) -> dict[str, torch.Tensor]:

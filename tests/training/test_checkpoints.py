@@ -1,15 +1,20 @@
+import contextlib
 import errno
+import itertools
 import json
 import os
 import resource
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, modeling_utils
 
 from hf_scratch.errors import UserError
-from hf_scratch.training import checkpoints
-from hf_scratch.training.checkpoints import explained, is_of_the_disk, point, what_is_missing
+from hf_scratch.training import checkpoints, disk
+from hf_scratch.training.checkpoints import point, what_is_missing
 from hf_scratch.training.resume import find_checkpoint
 from tests.parallel_worker import MODELS, SIZES, make_rows, make_trainer
 
@@ -70,17 +75,71 @@ def test_a_file_that_the_system_does_not_let_grow(tmp_path):
     assert not list(tmp_path.glob("checkpoint-*")) and not (tmp_path / "unfinished").exists()
 
 
-def test_what_is_not_the_disks_is_not_called_so():
-    assert is_of_the_disk(OSError(errno.ENOSPC, "full")) and not is_of_the_disk(OSError(errno.ENOENT, "no such file"))
-    assert is_of_the_disk(RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/1"))
-    assert not is_of_the_disk(RuntimeError("Connection closed by peer")) and not is_of_the_disk(KeyError("x"))
-    with pytest.raises(KeyError), explained("."):
-        raise KeyError("x")
+def model_files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_writing_the_model_on_a_full_disk_is_explained(tmp_path):
-    with pytest.raises(UserError, match=r"model.safetensors could not be written .*make room"), explained(str(tmp_path)):
-        full()
+@pytest.fixture
+def finished(tmp_path):
+    """A trainer whose folder holds an earlier model, and the files of that one."""
+    trainer = tiny_trainer(tmp_path)
+    trainer.save_model()
+    files = model_files(tmp_path)
+    for weight in trainer.model.parameters():
+        weight.data += 1
+    return trainer, tmp_path, files
+
+
+class Killed(BaseException):
+    """What nobody catches, as nobody catches SIGKILL."""
+
+
+@pytest.mark.parametrize("when", ["writing", 0, 3, -1, None])
+def test_a_kill_in_the_last_save_leaves_the_old_model_or_the_new_one(finished, monkeypatch, when):
+    trainer, folder, old = finished
+    replace, count, stroke = Path.replace, itertools.count(), len(old) - 1 if when == -1 else when  # the weights come last
+
+    def killed(*_, **__):
+        raise Killed
+
+    def killed_at(path, target):
+        return killed() if next(count) == stroke else replace(path, target)
+
+    with monkeypatch.context() as patch:
+        if when == "writing":
+            patch.setattr(modeling_utils, "safe_save_file", killed)
+        patch.setattr(Path, "replace", killed_at)
+        with contextlib.nullcontext() if when is None else pytest.raises(Killed):
+            trainer.save_model()
+    left = model_files(folder)
+    assert {name for name in left if left[name] != old[name]} == ({"model.safetensors"} if when is None else set())
+    AutoModelForSequenceClassification.from_pretrained(folder)
+
+    trainer.save_model()  # as whoever goes on does
+    weights = load_file(folder / "model.safetensors")
+    assert all(torch.equal(weights[name], weight) for name, weight in trainer.model.state_dict().items())
+    assert not (folder / "unfinished").exists()
+
+
+def test_a_full_disk_in_the_last_save_is_explained_and_leaves_the_old_model(finished, monkeypatch):
+    trainer, folder, old = finished
+    monkeypatch.setattr(modeling_utils, "safe_save_file", full)
+    with pytest.raises(UserError, match=r"model.safetensors could not be written .*make room"):
+        trainer.save_model()
+    assert model_files(folder) == old and not (folder / "unfinished").exists()
+
+
+def test_results_are_added_to_and_never_half_written(tmp_path, monkeypatch):
+    trainer = tiny_trainer(tmp_path)
+    trainer.save_metrics("train", {"train_loss": 0.5})
+    trainer.save_metrics("eval", {"eval_loss": 0.7})
+    assert json.loads((tmp_path / "all_results.json").read_text()) == {"train_loss": 0.5, "eval_loss": 0.7}
+    assert json.loads((tmp_path / "eval_results.json").read_text()) == {"eval_loss": 0.7}
+    before = model_files(tmp_path)
+    monkeypatch.setattr(disk, "synchronize", full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save_metrics("eval", {"eval_loss": 0.1})
+    assert before.items() <= model_files(tmp_path).items()
 
 
 @pytest.fixture(scope="module")
