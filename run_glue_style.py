@@ -191,7 +191,7 @@ def build(args: RunArguments, parts, labels: Labels, say):
     if length < args.data.max_seq_length:
         say.note(f"max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
     args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
-    policy = long_text.settle_policy(args.data, tokenizer)
+    policy = args.data.long_text = long_text.settle_policy(args.data, tokenizer)
     how = tokenization.Tokenizing(
         tokenizer, length, policy, args.data.preprocessing_num_workers, args.model.cache_dir, args.data.overwrite_cache
     )
@@ -309,21 +309,24 @@ def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Lab
         tokens = (trainer.state.epoch - epochs_before) * arrow.count_tokens(parts["train"])
         metrics["train_samples"] = len(parts["train"])
         metrics["train_tokens_per_second"] = round(tokens / metrics["train_runtime"], 1)
+        metrics.update(dict.fromkeys(marks_of(args, parts, labels), 1))
         trainer.save_metrics("train", metrics)
         trainer.save_state()
     if args.results.calibrate:
-        say(calibrate(trainer, parts.get("selection", parts.get("validation")), labels))
+        elsewhere = "selected_on_reported" not in marks_of(args, parts, labels)
+        say(calibrate(trainer, parts.get("selection", parts.get("validation")), labels, elsewhere))
     trainer.save_model()
 
 
-def calibrate(trainer: ClassificationTrainer, rows, labels: Labels) -> str:
-    """Fit a temperature on rows that are not reported, and make it part of the model."""
+def calibrate(trainer: ClassificationTrainer, rows, labels: Labels, elsewhere: bool) -> str:
+    """Fit a temperature on the rows that select, and make it part of the model; `elsewhere`: whether others are reported."""
     outcome = predict(trainer, rows, labels, "eval")
     temperature = fit_temperature(outcome.gold, outcome.judged)
     few = rows.select(range(min(8, len(rows))))
     if not divide_logits(trainer.model, temperature, lambda: model_logits(trainer.predict(few).predictions)):
         return "  note: not calibrated: this model's head does not end in a linear layer, which a temperature could divide"
-    return f"calibrated: the logits are divided by {temperature:.2f}, which fits {len(rows):,} rows that are not reported"
+    fitted = f"{len(rows):,} rows that are {'not ' if elsewhere else ''}reported"
+    return f"calibrated: the logits are divided by {temperature:.2f}, which fits {fitted}"
 
 
 def submission_files(args: RunArguments, task: str, parts):
@@ -340,12 +343,13 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
     if not outcomes or not trainer.is_world_process_zero():
         return {}
 
-    predictions.write_parts(args.training.output_dir, outcomes)
+    marks = marks_of(args, parts, labels)
+    predictions.write_parts(args.training.output_dir, outcomes, marks)
     labelled = [part for part, outcome in outcomes.items() if len(outcome.labelled)]
     reported = "test" if "test" in labelled else labelled[0] if labelled else None
     for part in labelled:
         compare(args, outcomes[part], part, part == reported, parts["train"], scoring, task, say)
-    if labels.kind != "regression" and reported == "test" and "validation" in labelled:
+    if labels.kind != "regression" and reported == "test" and "validation" in labelled and "test_as_validation" not in marks:
         temperature = fit_temperature(outcomes["validation"].gold, outcomes["validation"].judged)
         files.write_record(args.training.output_dir, temperature=temperature)
     if submission:
@@ -354,7 +358,7 @@ def report(args: RunArguments, trainer, parts, labels: Labels, scoring: Scoring,
         glue_submission.write_submission(path, submission, outcomes)
         say(f"{path}: answers {' and '.join(file.name for file in submission)}; the other tasks of it may be samples")
     for outcome in outcomes.values():
-        outcome.metrics.update(dict.fromkeys(marks_of(args, parts, labels), 1))
+        outcome.metrics.update(dict.fromkeys(marks, 1))
     for split, metrics in metrics_by_split(outcomes).items():
         trainer.save_metrics(split, metrics)
     return {name: value for outcome in outcomes.values() for name, value in outcome.metrics.items()}

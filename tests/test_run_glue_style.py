@@ -256,11 +256,19 @@ def test_the_whole_task_of_a_leaderboard_is_answered_in_its_zip(quick, scratch_f
 
 def test_a_run_that_selects_on_the_test_part_is_marked_in_every_file(quick, scratch_flags, reviews_csv, tmp_path, capsys):
     flags = ["--test_file", reviews_csv, "--allow_test_as_validation", "--load_best_model_at_end", "--eval_strategy=epoch"]
-    assert run_glue_style.main([*scratch_flags, *flags, "--save_strategy=epoch"]) == 0
+    assert run_glue_style.main([*scratch_flags, *flags, "--save_strategy=epoch", "--calibrate"]) == 0
     folder, told = tmp_path / "run", "The checkpoint was chosen on rows that are reported"
-    assert told in capsys.readouterr().out and told in (folder / "README.md").read_text()
-    assert results_of(folder)["selected_on_reported"] == results_of(folder)["test_as_validation"] == 1
-    assert list(json.loads((folder / "run.json").read_text())["marks"]) == ["selected_on_reported", "test_as_validation"]
+    printed, card = capsys.readouterr().out, (folder / "README.md").read_text()
+    assert told in printed and told in card and "211 rows that are reported" in printed and "fitted on these rows" in card
+    marks = ["selected_on_reported", "test_as_validation"]
+    for name in ("all", "train", "eval", "predict"):
+        found = json.loads((folder / f"{name}_results.json").read_text())
+        assert [found[mark] for mark in marks] == [1, 1]
+    record = json.loads((folder / "run.json").read_text())
+    assert list(record["marks"]) == marks and "temperature" not in record
+    for name in ("predictions", "predictions_validation"):
+        assert set(pd.read_parquet(folder / f"{name}.parquet").marks) == {", ".join(marks)}
+        assert set(pd.read_csv(folder / f"{name}.tsv", sep="\t").marks) == {", ".join(marks)}
 
 
 COLUMNS_OF_KINDS = {

@@ -105,6 +105,9 @@ def print_table(contestants, scoring, level: float):
         minutes = "–" if seconds is None else f"{seconds / 60:.1f}"
         seeds = f"  {len(values)} seeds: {', '.join(number(one, percent) for one in values)}" if len(values) > 1 else ""
         show(f"{contestant.name:<{width}}  {value:<22} {error:>17} {parameters:>12} {speed:>9} {minutes:>8}{seeds}")
+    for contestant in contestants:
+        for mark in contestant.marks():
+            show(f"  note: {contestant.name}: {mark}")
 
 
 def print_duel(first, second, scoring, level: float, examples: int):

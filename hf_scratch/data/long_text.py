@@ -13,6 +13,7 @@ from .arrow import arrow_column, count_tokens
 
 HEAD_SHARE = 128 / 510
 SIDES = {"head": "right", "tail": "left", "head_tail": "right"}  # at which a tokenizer alone would cut
+BY_SIDE = {"right": "head", "left": "tail"}
 
 
 def settle_policy(args: DataArguments, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -23,13 +24,11 @@ def settle_policy(args: DataArguments, tokenizer: PreTrainedTokenizerBase) -> st
     Raises:
         UserError: if the flags contradict each other, or the tokenizer does not tell where its tokens come from.
     """
-    by_side = {"right": "head", "left": "tail"}
-    if args.long_text and args.truncation_side and args.long_text != by_side[args.truncation_side]:
+    if args.long_text and args.truncation_side and args.long_text != BY_SIDE[args.truncation_side]:
         raise UserError(
             f"--long_text {args.long_text} and --truncation_side {args.truncation_side} contradict each other; leave one away"
         )
-    saved = tokenizer.init_kwargs.get("long_text") or by_side[tokenizer.truncation_side]
-    policy = args.long_text or by_side.get(args.truncation_side) or saved
+    policy = args.long_text or BY_SIDE.get(args.truncation_side) or saved_policy(tokenizer)
     if policy == "head_tail" and not tokenizer.is_fast:
         raise UserError(
             f"--long_text head_tail needs a fast tokenizer, but {type(tokenizer).__name__} is none; take head or tail"
@@ -37,6 +36,26 @@ def settle_policy(args: DataArguments, tokenizer: PreTrainedTokenizerBase) -> st
     tokenizer.truncation_side = SIDES[policy]
     tokenizer.init_kwargs |= {"long_text": policy, "truncation_side": SIDES[policy]}
     return policy
+
+
+def saved_policy(tokenizer: PreTrainedTokenizerBase) -> str:
+    """head, tail or head_tail: what a tokenizer was saved with, by us or by others."""
+    return tokenizer.init_kwargs.get("long_text") or BY_SIDE[tokenizer.truncation_side]
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], limit: int) -> BatchEncoding:
+    """Texts in tokens, cut as the tokenizer was saved with: as in training.
+
+    Args:
+        tokenizer: of a checkpoint.
+        texts: one list; two for pairs.
+        limit: in tokens, special ones included.
+    """
+    if saved_policy(tokenizer) != "head_tail":
+        return tokenizer(*texts, truncation=True, max_length=limit)
+    encoded = tokenizer(*texts, verbose=False)
+    truncate(encoded, limit, "head_tail")
+    return encoded
 
 
 def truncate(encoded: BatchEncoding, limit: int, policy: str) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ..data.long_text import HEAD_SHARE
 from ..data.tasks import TASKS
 from .report import CONTROLS, command_line, is_percent, metric_words, score_text
 from .run import Run, read_run
@@ -80,7 +81,7 @@ def metadata(run: Run) -> ModelCardData:
     ]
     base = run.argument("model", "model_name_or_path") or ""
     return ModelCardData(
-        language="en" if task else None,
+        language=(run.argument("data", "language") or "en") if task else None,
         license=next((license for license, names in LICENSES.items() if name.startswith(names)), None),
         library_name="transformers",
         pipeline_tag="text-classification",
@@ -116,8 +117,9 @@ def results(run: Run) -> str:
     verdict = markdown(run.record.get("verdict") or "")
     collapsed = f"**This run is no good: {markdown(run.record['collapsed'])}.**" if run.record.get("collapsed") else ""
     temperature = run.config.get("calibration_temperature")
-    told = f"The logits are divided by a temperature of {temperature:.2f}, fitted on other rows." if temperature else ""
-    marks = "\n\n".join(f"**{markdown(mark)}**" for mark in (run.record.get("marks") or {}).values())
+    rows = "these" if "selected_on_reported" in run.marks else "other"
+    told = f"The logits are divided by a temperature of {temperature:.2f}, fitted on {rows} rows." if temperature else ""
+    marks = "\n\n".join(f"**{markdown(mark)}**" for mark in run.marks.values())
     parts = (f"## Results on the {run.part} part", marks, collapsed, "\n".join(lines), level + percent, verdict, told)
     return "\n\n".join(filter(None, parts))
 
@@ -139,13 +141,23 @@ def use(run: Run) -> str:
     every = ', top_k=None, function_to_apply="none"' if run.kind == "regression" else ""
     name = json.dumps(run.folder.resolve().name)
     code = f'classify = pipeline("text-classification", model={name}{trust})\nprint(classify("..."{every}))'
-    limit = (run.record.get("lengths") or {}).get("limit")
-    cut = (
-        f"\n\nTexts beyond {limit} tokens are cut, as they were in training: add `truncation=True` to the call."
-        if limit
-        else ""
-    )
-    return f"## Use\n\n```python\nfrom transformers import pipeline\n\n{code}\n```{cut}"
+    loaded = f"## Use\n\n```python\nfrom transformers import pipeline\n\n{code}\n```"
+    return "\n\n".join(filter(None, (loaded, cutting(run))))
+
+
+def cutting(run: Run) -> str:
+    """What is read of long texts, in training and by whom."""
+    limit, policy = (run.record.get("lengths") or {}).get("limit"), run.argument("data", "long_text")
+    if not limit:
+        return ""
+    if policy == "head_tail":
+        return (
+            f"Of texts beyond {limit} tokens, training read the first {HEAD_SHARE:.0%} of these tokens and the rest from the "
+            "end. `hf-scratch predict` reads the same. `pipeline` cannot: with `truncation=True` it reads the beginning alone, "
+            "and its answers on such texts are not those that were measured here."
+        )
+    end = {"head": " to their beginning", "tail": " to their end"}.get(policy, "")
+    return f"Texts beyond {limit} tokens are cut{end}, as they were in training: add `truncation=True` to the call."
 
 
 def classes(run: Run) -> str:

@@ -37,6 +37,10 @@ class Contestant:
         values = [run.results.get(key, run.record.get(key)) for run in self.runs]
         return float(np.mean(values)) if all(isinstance(value, int | float) for value in values) else None
 
+    def marks(self) -> list[str]:
+        """What is to be known of how the runs used their rows, each sentence once."""
+        return list(dict.fromkeys(mark for run in self.runs for mark in run.marks.values()))
+
     def calibration(self) -> float | None:
         """Mean expected calibration error; None for numbers."""
         if self.runs[0].kind == "regression":

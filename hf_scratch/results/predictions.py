@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +17,28 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
 
 
-def write_parts(folder: str, outcomes: dict[str, Outcome]):
+def write_parts(folder: str, outcomes: dict[str, Outcome], marks: Collection[str] = ()):
     """Write predictions.parquet and .tsv of the test part, else of the first one; of the others predictions_PART.
 
     Args:
         folder: of the run.
         outcomes: part name to what was predicted of it.
+        marks: of the run.
     """
     first = "test" if "test" in outcomes else next(iter(outcomes))
     for part, outcome in outcomes.items():
         name = "predictions" if part == first else f"predictions_{part}"
-        write_predictions(folder, outcome.rows, outcome.probabilities, outcome.labels, name)
+        write_predictions(folder, outcome.rows, outcome.probabilities, outcome.labels, name, marks)
 
 
-def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, labels: Labels, name: str = "predictions"):
+def write_predictions(
+    folder: str,
+    rows: Dataset,
+    probabilities: np.ndarray,
+    labels: Labels,
+    name: str = "predictions",
+    marks: Collection[str] = (),
+):
     """Write NAME.parquet and NAME.tsv: id, text, gold and predicted label by name, one probability a class.
 
     Of several labels gold and prediction are lists of names; of a regression they are numbers, without probabilities. The
@@ -42,6 +51,7 @@ def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, lab
         probabilities: `(N, num_labels)`.
         labels: of the task.
         name: of the files.
+        marks: of a run whose rows were not used as they should be; a last column holds them, for who sees this file alone.
     """
     table = pd.DataFrame({column: rows[column][:] for column in ("id", "text", "text_pair") if column in rows.column_names})
     gold, known = labels.gold(rows), labels.known(rows)
@@ -50,6 +60,8 @@ def write_predictions(folder: str, rows: Dataset, probabilities: np.ndarray, lab
     if labels.kind != "regression":
         shares = {f"probability_{class_name}": probabilities[:, id_] for id_, class_name in enumerate(labels.names)}
         table = pd.concat([table, pd.DataFrame(shares)], axis=1)
+    if marks:
+        table["marks"] = ", ".join(marks)
     table.to_parquet(Path(folder, f"{name}.parquet"), index=False)
     safe = table.rename(columns=safe_cell)
     for column in safe.columns[[not pd.api.types.is_numeric_dtype(dtype) for dtype in safe.dtypes]]:

@@ -105,7 +105,8 @@ def headline(run: Run, figures: dict) -> dict:
     metric = run.headline
     scale = 100 if is_percent(run, metric) else 1
     shown = [(name, *values[metric]) for name, _, values in systems if metric in values]
-    figures["headline"] = plots.intervals(shown, metric_words(metric) + (" (%)" if scale == 100 else ""), scale)
+    words = metric_words(metric) + (" (%)" if scale == 100 else "")
+    figures["headline"] = plots.intervals(shown, ", ".join([words, *map(metric_words, run.marks)]), scale)
     value, low, high = systems[0][2][metric]
     return {
         "metric": metric,
@@ -126,7 +127,7 @@ def warning(run: Run, figures: dict) -> dict:
     found = []
     if run.record.get("collapsed"):
         found.append(f"This run is no good: {run.record['collapsed']}.")
-    found += [str(mark) for mark in (run.record.get("marks") or {}).values()]
+    found += run.marks.values()
     single = run.kind in ("classification", "ordinal") and len(run.labelled)
     if single and len(set(run.predicted.tolist())) == 1 < len(set(run.gold.tolist())):
         found.append(f"One class, {run.labelled['prediction'][0]}, is predicted for every row.")
@@ -215,6 +216,7 @@ def calibration(run: Run, figures: dict) -> dict:
     right = float(stated.accuracy @ stated.counts / stated.counts.sum())
     return {"error": stated.error, "sure": sure, "right": right, "applied": applied} | {
         "temperature": temperature,
+        "elsewhere": "selected_on_reported" not in run.marks,
         "error_then": other.error if other else None,
     }
 

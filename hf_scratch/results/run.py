@@ -87,6 +87,11 @@ class Run:
         return {name: values[name] for name in names if name in values} if names else dict(list(values.items())[:FEW])
 
     @property
+    def marks(self) -> dict[str, str]:
+        """What is to be known of how its rows were used, in a sentence each; none of a run whose numbers are fair."""
+        return {str(key): str(sentence) for key, sentence in (self.record.get("marks") or {}).items()}
+
+    @property
     def level(self) -> float:
         """Confidence level of the intervals."""
         return self.argument("results", "confidence_level") or 0.95

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..data.batching import make_collator
+from ..data.long_text import encode
 from ..data.tokenization import usable_length
 from ..results.metrics import decide, to_probabilities
 from ..training.padding_free import PROVEN, CountTokens, PaddingFree
@@ -78,7 +79,7 @@ class Predictor:
             return None
         full = [place for place, text in enumerate(texts) if any(part.strip() for part in as_tuple(text))]
         columns = zip(*(as_tuple(texts[place]) for place in full), strict=True)
-        encoded = self.tokenizer(*map(list, columns), truncation=True, max_length=self.max_length) if full else {}
+        encoded = encode(self.tokenizer, [*map(list, columns)], self.max_length) if full else {}
         return texts, full, encoded
 
     @torch.inference_mode()

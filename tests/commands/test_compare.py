@@ -21,6 +21,15 @@ def test_two_runs_are_compared(two, capsys):
     assert "\x1b" not in out and "\u202e" not in out
 
 
+def test_a_marked_run_is_told_beside_its_number(tmp_path, capsys):
+    marks = {"selected_on_reported": "The checkpoint was chosen on rows that are reported."}
+    runs = [str(make_run(tmp_path / name, seed=seed, model=name)) for seed, name in enumerate(["ours", "theirs"])]
+    runs.append(str(make_run(tmp_path / "marked", seed=2, model="marked", marks=marks)))
+    assert main(["compare", *runs]) == 0
+    out = capsys.readouterr().out
+    assert out.count("note:") == 1 and "  note: marked: The checkpoint was chosen on rows that are reported." in out
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

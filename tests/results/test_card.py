@@ -120,4 +120,23 @@ def test_a_run_without_labels_has_a_card_without_results(write, tmp_path):
 
 
 def test_the_temperature_of_the_model_is_told(write):
-    assert "divided by a temperature of 1.70" in write(config={"calibration_temperature": 1.7}).text
+    assert "divided by a temperature of 1.70, fitted on other rows" in write(config={"calibration_temperature": 1.7}).text
+
+
+def test_a_temperature_that_was_fitted_on_the_reported_rows_is_told_so(write):
+    marks = {"selected_on_reported": "Chosen on rows that are reported."}
+    text = write(config={"calibration_temperature": 1.7}, marks=marks).text
+    assert "**Chosen on rows that are reported.**" in text and "fitted on these rows" in text
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("head", "Texts beyond 13 tokens are cut to their beginning, as they were in training: add `truncation=True`"),
+        ("tail", "Texts beyond 13 tokens are cut to their end, as they were in training: add `truncation=True`"),
+        ("head_tail", "training read the first 25% of these tokens and the rest from the end. `hf-scratch predict` reads"),
+        (None, "Texts beyond 13 tokens are cut, as they were"),
+    ],
+)
+def test_what_is_read_of_long_texts_is_told(write, policy, told):
+    assert told in write(arguments={"data": {"long_text": policy}}).text

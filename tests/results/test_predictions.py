@@ -57,6 +57,12 @@ def test_numbers_are_numbers(tmp_path):
     assert tsv(tmp_path).prediction.tolist() == [-0.25, 1, 2, 3]
 
 
+def test_a_marked_run_says_so_in_every_row(tmp_path):
+    write_predictions(tmp_path, ROWS, PROBABILITIES, LABELS, marks=("selected_on_reported", "test_as_validation"))
+    for table in (pd.read_parquet(tmp_path / "predictions.parquet"), tsv(tmp_path)):
+        assert list(table)[-1] == "marks" and set(table.marks) == {"selected_on_reported, test_as_validation"}
+
+
 @pytest.mark.parametrize(
     ("cell", "safe"),
     [

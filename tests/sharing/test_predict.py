@@ -6,6 +6,8 @@ import torch
 from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
+from hf_scratch.data.arguments import DataArguments
+from hf_scratch.data.long_text import settle_policy, truncate
 from hf_scratch.sharing.predict import Predictor, batches, in_windows
 from tests.conftest import make_reviews
 
@@ -70,6 +72,27 @@ def test_pairs_and_texts_of_any_length_are_answered(bert, tokenizer):
     with torch.no_grad():
         logits = bert(**tokenizer("a film", "its end", return_tensors="pt")).logits
     assert list(answers[0].probabilities.values()) == pytest.approx(logits.softmax(-1)[0].tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["head", "tail", "head_tail"])
+def test_long_texts_are_cut_as_in_training(bert, tokenizer, tmp_path, policy):
+    """The tokens of `tokenize`, from what is saved; a pipeline can do it but for both ends."""
+    settle_policy(DataArguments(long_text=policy), tokenizer)
+    tokenizer.model_max_length = 13
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    texts = [f"{one} {two}" for one, two in pairwise(TEXTS)]
+    encoded = tokenizer(texts, verbose=False)
+    assert sum(truncate(encoded, 13, policy)) > 0
+    with torch.inference_mode():
+        logits = torch.cat([bert(input_ids=torch.tensor([ids])).logits for ids in encoded["input_ids"]])
+    ours = [list(answer.probabilities.values()) for answer in ask(bert, loaded, texts)]
+    assert np.allclose(ours, logits.softmax(-1), atol=1e-6)
+    theirs = pipeline("text-classification", model=bert, tokenizer=loaded)(texts, truncation=True, top_k=None)
+    theirs = [
+        [{share["label"]: share["score"] for share in shares}[name] for name in ("bad", "fair", "good")] for shares in theirs
+    ]
+    assert np.allclose(ours, theirs, atol=1e-6) == (policy != "head_tail")
 
 
 @pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression", None])
