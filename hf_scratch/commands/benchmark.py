@@ -9,7 +9,7 @@ system counted for it. For example:
     hf-scratch benchmark training --rows default,batch32
     hf-scratch benchmark predict
     hf-scratch benchmark tokenize --examples 650000 --kind csv
-    hf-scratch benchmark kill --times 20 --processes 2
+    hf-scratch benchmark kill --times 20 --processes 2 --flags "--max_tokens_per_batch 128"
     torchrun --nproc_per_node 2 -m hf_scratch benchmark scaling
 """
 
@@ -106,10 +106,13 @@ def benchmark_kill(args) -> int:
     """Kill runs, go on with them, and count those that end as if they had never been killed."""
     from ..results.endurance import kill_runs
 
-    if args.times < 1 or args.processes < 1:
-        raise UserError(f"--times is {args.times} and --processes {args.processes}, but both must be at least 1")
+    if args.times < 1 or args.processes not in (1, 2, 4, 8):
+        raise UserError(
+            f"--times is {args.times} and --processes {args.processes}, but there must be a kill, and processes that share a "
+            "batch of 8 evenly; try --times 20 --processes 2"
+        )
     endings = []
-    for ending in kill_runs(args.times, args.processes):
+    for ending in kill_runs(args.times, args.processes, shlex.split(args.flags)):
         endings.append(ending)
         steps = ", ".join(map(str, ending.steps))
         print(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +20,7 @@ FLAGS = (
     *("--model_type", "scratch", "--config_overrides", f"{SIZES},hidden_dropout_prob=0.1", "--tokenizer_vocab_size", "151"),
     *("--max_seq_length", "37", "--r_drop", "1.0", "--token_dropout", "0.2", "--train_sampling_strategy", "group_by_length"),
     *("--gradient_accumulation_steps", "2", "--num_train_epochs", "40", "--learning_rate", "0.003", "--warmup_steps", "50"),
-    *(
-        "--eval_strategy",
-        "steps",
-        "--eval_steps",
-        "20",
-        "--save_strategy",
-        "steps",
-        "--save_steps",
-        "20",
-        "--logging_steps",
-        "7",
-    ),
+    *("--eval_strategy", "steps", "--eval_steps", "20", "--save_strategy", "steps", "--save_steps", "20"),
     *("--load_best_model_at_end", "--save_total_limit", "1", "--logging_steps", "7", "--early_stopping_patience", "999"),
     *("--baselines", "never", "--do_train", "--use_cpu", "--disable_tqdm", "true", "--no_collapse_stop"),
 )
@@ -47,12 +37,13 @@ class Ending:
     curve_equal: bool
 
 
-def kill_runs(times: int, processes: int, seed: int = 0):
+def kill_runs(times: int, processes: int, more: Sequence[str] = (), seed: int = 0):
     """Yield an `Ending` for every run, until `times` kills are done.
 
     Args:
         times: kills; up to four of them meet the same run, at random moments.
         processes: of each run.
+        more: flags of the runs.
         seed: of the moments.
     """
     generator = random.Random(seed)
@@ -60,11 +51,12 @@ def kill_runs(times: int, processes: int, seed: int = 0):
         rows = Path(folder, "rows.csv")
         rows.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in make_rows(generator)), encoding="utf-8")
         whole = Path(folder, "whole")
-        seconds = train(rows, whole, processes)
+        flags = [*FLAGS, "--train_file", str(rows), "--per_device_train_batch_size", str(8 // processes), *more]
+        seconds = train(flags, whole, processes)
         while times > 0:
             kills, broken = min(KILLS_A_RUN, times), Path(folder, f"broken-{times}")
-            steps = [kill(rows, broken, processes, generator.uniform(0, 1.2 * seconds / (kills + 1))) for _ in range(kills)]
-            train(rows, broken, processes)
+            steps = [kill(flags, broken, processes, generator.uniform(0, 1.2 * seconds / (kills + 1))) for _ in range(kills)]
+            train(flags, broken, processes)
             same = (broken / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
             yield Ending(steps, same, curve(broken) == curve(whole))
             times -= kills
@@ -79,21 +71,10 @@ def make_rows(generator: random.Random) -> list[tuple[str, str]]:
     return rows
 
 
-def start(rows: Path, folder: Path, processes: int) -> subprocess.Popen:
+def start(flags: list[str], folder: Path, processes: int) -> subprocess.Popen:
     """Start a run, or go on with it."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
-    command = [
-        sys.executable,
-        *launcher,
-        "-m",
-        "run_glue_style",
-        *FLAGS,
-        "--train_file",
-        str(rows),
-        "--output_dir",
-        str(folder),
-    ]
-    command += ["--per_device_train_batch_size", str(8 // processes)]
+    command = [sys.executable, *launcher, "-m", "run_glue_style", *flags, "--output_dir", str(folder)]
     if (folder / "last").exists():
         command += ["--resume_from_checkpoint", "last"]
     elif folder.exists():
@@ -111,25 +92,28 @@ def end(process: subprocess.Popen):
 def wait_until(condition, process: subprocess.Popen, log: Path):
     while not condition():
         if process.poll() is not None:
-            raise UserError(f"the run ended by itself: {log.read_text(errors='replace')[-2000:]}")
+            raise UserError(
+                f"{log.stem!r} ended by itself with code {process.returncode}, but only kills may end a run; mend what it says "
+                f"or try other --flags: {log.read_text(errors='replace')[-2000:]}"
+            )
         time.sleep(0.01)
 
 
-def train(rows: Path, folder: Path, processes: int) -> float:
+def train(flags: list[str], folder: Path, processes: int) -> float:
     """Train to the end; the seconds from the first checkpoint on. What follows training is left out."""
-    process = start(rows, folder, processes)
+    process = start(flags, folder, processes)
     log = Path(f"{folder}.log")
     wait_until(lambda: (folder / "last").exists(), process, log)
     begun = time.perf_counter()
-    wait_until(lambda: (folder / "tokenizer_config.json").exists(), process, log)  # the last file of the model
+    wait_until(lambda: (folder / "model.safetensors").exists(), process, log)  # which comes last
     seconds = time.perf_counter() - begun
     end(process)
     return seconds
 
 
-def kill(rows: Path, folder: Path, processes: int, delay: float) -> int:
+def kill(flags: list[str], folder: Path, processes: int, delay: float) -> int:
     """Start, and kill `delay` seconds after training has begun or gone on; the last step that was saved, 0 for none."""
-    process = start(rows, folder, processes)
+    process = start(flags, folder, processes)
     log = Path(f"{folder}.log")
     wait_until(lambda: "{'loss'" in log.read_text(errors="replace"), process, log)
     time.sleep(delay)

@@ -11,30 +11,39 @@ from torch.utils.data import Sampler
 
 from ..errors import UserError
 
+ORDERS = ("random", "group_by_length", "sequential")  # of --train_sampling_strategy, those that a budget can follow
+
 
 class TokenBatches(Sampler[list[int]]):
     """A batch sampler. The number of batches is the same in every epoch, so that schedules count right.
 
-    Mixed (padding-free): the rows are sorted by length, cut into strata of as many rows as there are batches, and each stratum
-    is dealt out at random, one row a batch. So batches have about equal numbers of rows and of tokens, and each has the lengths
-    of the whole. Where the budget is too tight for that, each row goes to the batch that has the fewest tokens, the longest
-    first. Grouped (padding is computed): a batch holds rows of about one length.
+    `random` mixes lengths: the rows are sorted by length, cut into strata of as many rows as there are batches, and each
+    stratum is dealt out at random, one row a batch. So batches have about equal numbers of rows and of tokens, and each has
+    the lengths of the whole. Where the budget is too tight for that, each row goes to the batch that has the fewest tokens,
+    the longest first. `group_by_length`: a batch holds rows of about one length, so that little padding is computed.
+    `sequential`: the rows as they come.
 
     Args:
         lengths: real tokens of each row, `(N,)`.
         max_tokens: of a batch, over all processes.
         seed: of the shuffling; every epoch draws anew from it.
-        rank, world_size: this process gets its share of each batch, about equal in tokens, at least one row.
-        grouped: whether padding is computed.
+        rank, world_size: this process gets its share of each batch, about equal in tokens; where a batch has fewer rows than
+            there are processes, one that is left without gets a filler.
+        order: `random`, `group_by_length` or `sequential`.
 
     Raises:
-        UserError: if a row is longer than a batch may be, or a batch has fewer rows than there are processes.
+        UserError: if a row is longer than a batch may be, or the order is another.
     """
 
-    def __init__(self, lengths, max_tokens: int, seed: int = 0, rank: int = 0, world_size: int = 1, grouped: bool = False):
+    def __init__(self, lengths, max_tokens: int, seed: int = 0, rank: int = 0, world_size: int = 1, order: str = "random"):
         self.lengths = np.asarray(lengths, dtype=np.int64)
-        self.max_tokens, self.seed, self.rank, self.world_size, self.grouped = max_tokens, seed, rank, world_size, grouped
+        self.max_tokens, self.seed, self.rank, self.world_size, self.order = max_tokens, seed, rank, world_size, order
         self.epoch = 0
+        if order not in ORDERS:
+            raise UserError(
+                f"--train_sampling_strategy {order} given with --max_tokens_per_batch, whose batches are balanced already; "
+                f"leave one of them away, or take {', '.join(ORDERS)}"
+            )
         longest = self.lengths.max(initial=0)
         if max_tokens < longest:
             raise UserError(
@@ -42,18 +51,12 @@ class TokenBatches(Sampler[list[int]]):
                 f"that, or a lower --max_seq_length"
             )
         self.level, self.num_batches = False, 0
-        if not grouped:
+        if order == "random":
             self.num_batches = number_of_batches(self.lengths, max_tokens)
             if self.num_batches > 1.05 * self.lengths.sum() / max_tokens + 1:
                 fewer = number_of_level_batches(self.lengths, max_tokens, self.num_batches)
                 self.level, self.num_batches = fewer < self.num_batches, fewer
         self.num_batches = len(self.batches(0))
-        fewest = min(map(len, self.batches(0)))
-        if fewest < world_size:
-            raise UserError(
-                f"--max_tokens_per_batch {max_tokens} makes batches of {fewest} rows, but {world_size} processes share each; "
-                "give more tokens, or start fewer processes"
-            )
 
     @property
     def sampler(self):
@@ -68,13 +71,16 @@ class TokenBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches(self.epoch):
-            yield share(batch, self.rank, self.world_size).tolist()
+            yield share(batch, self.rank, self.world_size).tolist() or [~batch[-1].item()]
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The rows of every batch of an epoch, in the order of training; within a batch the longest first."""
+        if self.order == "sequential":
+            batches = fill(np.arange(len(self.lengths)), self.lengths, self.max_tokens)
+            return [batch[np.argsort(-self.lengths[batch], kind="stable")] for batch in batches]
         rng = np.random.default_rng((self.seed, epoch))
         order = np.lexsort((rng.random(len(self.lengths)), -self.lengths))
-        if self.grouped:
+        if self.order == "group_by_length":
             batches = fill(order, self.lengths[order], self.max_tokens)
             return [batches[index] for index in rng.permutation(len(batches))]
         if self.level:

@@ -19,6 +19,8 @@ from .faults import FiniteLoss, is_out_of_memory, out_of_memory
 from .padding_free import CountTokens, choose_padding_free
 from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
 
+WORDS = {"random": "of all lengths", "group_by_length": "each of about one length", "sequential": "as the rows come"}
+
 
 class ClassificationTrainer(WholeCheckpoints, Trainer):
     """`Trainer` whose loss means the same for every model, with two regularizers that it has not.
@@ -115,14 +117,20 @@ class ClassificationTrainer(WholeCheckpoints, Trainer):
         )
 
     def token_batches(self, rows) -> TokenBatches:
-        """This process's share of training batches with a budget of tokens."""
-        args = self.args
+        """This process's share of training batches with a budget of tokens, in the order that the flags ask for.
+
+        Rows in a random order are grouped all the same where padding is computed, for it would fill mixed batches.
+        """
+        args, order = self.args, getattr(self.args.train_sampling_strategy, "value", self.args.train_sampling_strategy)
+        if order == "random" and self.padding_free is None:
+            order = "group_by_length"
+        self.execution["batches"] = f"batches of up to {self.speed.max_tokens_per_batch:,} tokens, {WORDS.get(order)}"
         return TokenBatches(
             *(row_lengths(rows), self.speed.max_tokens_per_batch),
             seed=args.seed if args.data_seed is None else args.data_seed,
             rank=args.process_index,
             world_size=args.world_size,
-            grouped=self.padding_free is None,
+            order=order,
         )
 
     def _prepare_inputs(self, inputs):

@@ -1,10 +1,13 @@
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hf_scratch.__main__ import main
+from hf_scratch.errors import UserError
 from hf_scratch.results import endurance
 from hf_scratch.results.endurance import Ending, kill_runs, make_rows
 
@@ -20,13 +23,14 @@ def played(monkeypatch):
     """Training that takes no time; a run that was killed ends in other weights if `damaged`."""
     kills = []
 
-    def train(rows: Path, folder: Path, processes: int) -> float:
+    def train(flags: list[str], folder: Path, processes: int) -> float:
         folder.mkdir()
+        train.flags = flags
         (folder / "model.safetensors").write_text("other" if kills and train.damaged else "same")
         (folder / "trainer_state.json").write_text(json.dumps({"log_history": [{"loss": 1.0, "train_runtime": len(kills)}]}))
         return 10.0
 
-    def kill(rows, folder, processes, delay):
+    def kill(flags, folder, processes, delay):
         kills.append(delay)
         return len(kills)
 
@@ -37,8 +41,9 @@ def played(monkeypatch):
 
 
 def test_each_kill_is_counted_and_the_clock_is_not_compared(played):
-    _, kills = played
-    endings = list(kill_runs(6, processes=1))
+    train, kills = played
+    endings = list(kill_runs(6, processes=1, more=["--max_tokens_per_batch", "211"]))
+    assert train.flags[-2:] == ["--max_tokens_per_batch", "211"]
     assert endings == [Ending([1, 2, 3, 4], True, True), Ending([5, 6], True, True)]
     assert len(kills) == 6 and all(0 <= delay <= 6 for delay in kills)
 
@@ -53,3 +58,10 @@ def test_the_verb_fails_where_a_run_ended_differently(played, damaged, capsys):
 def test_no_kills_are_no_benchmark(capsys):
     assert main(["benchmark", "kill", "--times", "0"]) == 2
     assert "--times is 0" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_by_itself_is_told_with_what_it_said(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(2)"])
+    (tmp_path / "whole.log").write_text("error: no such file")
+    with pytest.raises(UserError, match=r"'whole' ended by itself with code 2, but .*--flags: error: no such file"):
+        endurance.wait_until(lambda: False, process, tmp_path / "whole.log")

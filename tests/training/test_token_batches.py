@@ -3,7 +3,7 @@ import pytest
 from datasets import Dataset
 
 from hf_scratch.errors import UserError
-from hf_scratch.training.token_batches import TokenBatches, TokenBatchesInTurn, row_lengths, share
+from hf_scratch.training.token_batches import ORDERS, TokenBatches, TokenBatchesInTurn, row_lengths, share
 
 
 def lengths_of(count, seed=0, longest=97):
@@ -11,11 +11,11 @@ def lengths_of(count, seed=0, longest=97):
     return np.clip(draws.astype(int), 3, longest)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("count", "max_tokens"), [(1009, 997), (1009, 97), (211, 331), (13, 5000), (1, 97), (53, 101)])
-def test_every_row_once_an_epoch_within_the_budget(count, max_tokens, grouped):
+def test_every_row_once_an_epoch_within_the_budget(count, max_tokens, order):
     lengths = lengths_of(count)
-    sampler = TokenBatches(lengths, max_tokens, seed=3, grouped=grouped)
+    sampler = TokenBatches(lengths, max_tokens, seed=3, order=order)
     seen = []
     for epoch in (0, 1, 4):
         sampler.set_epoch(epoch)
@@ -26,8 +26,11 @@ def test_every_row_once_an_epoch_within_the_budget(count, max_tokens, grouped):
         seen.append(batches)
     sampler.set_epoch(0)
     assert list(sampler) == seen[0]
-    assert grouped or len(sampler) <= 1.1 * lengths.sum() / max_tokens + 1
-    if count > 53:
+    assert order != "random" or len(sampler) <= 1.1 * lengths.sum() / max_tokens + 1
+    if order == "sequential":
+        rows = [sorted(batch) for batch in sampler]
+        assert [row for batch in rows for row in batch] == list(range(count))
+    elif count > 53:
         assert len({frozenset(map(frozenset, batches)) for batches in seen}) == 3  # other companions in each epoch
 
 
@@ -42,22 +45,27 @@ def test_mixed_batches_waste_little_and_hold_all_lengths():
 
 def test_grouped_batches_are_of_one_length():
     lengths = lengths_of(5003)
-    batches = TokenBatches(lengths, 4096, grouped=True).batches(0)
+    batches = TokenBatches(lengths, 4096, order="group_by_length").batches(0)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.05 * lengths.sum()
     assert np.corrcoef(np.arange(len(batches)), [lengths[batch].mean() for batch in batches])[0, 1] < 0.5  # in no order
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_share_the_same_batches_by_their_tokens(world_size):
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+@pytest.mark.parametrize("max_tokens", [97, 997])  # of the smaller budget some batches hold fewer rows than there are processes
+def test_processes_share_the_same_batches_by_their_tokens(world_size, order, max_tokens):
     lengths = lengths_of(1009)
-    alone = list(TokenBatches(lengths, 997, seed=3))
-    ranks = [list(TokenBatches(lengths, 997, 3, rank, world_size)) for rank in range(world_size)]
+    alone = list(TokenBatches(lengths, max_tokens, seed=3, order=order))
+    ranks = [list(TokenBatches(lengths, max_tokens, 3, rank, world_size, order)) for rank in range(world_size)]
     for whole, *parts in zip(alone, *ranks, strict=True):
-        assert sorted(whole) == sorted(row for part in parts for row in part)
-        assert all(parts)
-        tokens = [lengths[part].sum() for part in parts]
+        real = [[row for row in part if row >= 0] for part in parts]
+        assert sorted(whole) == sorted(row for part in real for row in part)
+        assert all(len(part) == 1 for part, rows in zip(parts, real, strict=True) if not rows)  # a filler, and no more
+        assert all(real) or len(whole) < world_size
+        tokens = [lengths[part].sum() for part in real]
         assert max(tokens) - min(tokens) <= lengths[whole].max()
+    assert (min(map(len, alone)) < world_size) == (max_tokens == 97) or order == "group_by_length"  # whose last one is a rest
 
 
 def test_shares_go_there_and_back():
@@ -65,12 +73,15 @@ def test_shares_go_there_and_back():
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "world_size", "message"),
-    [(96, 1, "is 96, but the longest training row has 97 tokens; give at least"), (97, 2, "but 2 processes share each")],
+    ("max_tokens", "order", "message"),
+    [
+        (96, "random", "is 96, but the longest training row has 97 tokens; give at least"),
+        (97, "batch_rebalance", "batch_rebalance given with --max_tokens_per_batch, whose batches are balanced already; leave"),
+    ],
 )
-def test_what_does_not_fit_is_refused(max_tokens, world_size, message):
+def test_what_does_not_fit_is_refused(max_tokens, order, message):
     with pytest.raises(UserError, match=message):
-        TokenBatches(lengths_of(1009), max_tokens, world_size=world_size)
+        TokenBatches(lengths_of(1009), max_tokens, order=order)
 
 
 def test_lengths_are_those_of_the_rows_even_when_selected():

@@ -192,13 +192,19 @@ def test_steps_are_counted_and_a_run_resumed_within_an_epoch_is_the_same(tmp_pat
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path):
-    """Each sees its share of the same batches, and the loss is the mean over the rows of both."""
-    alone = budget_run(tmp_path / "one", 67, num_train_epochs=2)
+    """Each sees its share of the same batches, and the loss is the mean over the rows of both.
+
+    Grouped by length, for padding is computed, the last batch of an epoch has one row: the other process computes a filler.
+    """
+    common = {"speed": {"padding_free": "never"}, "num_train_epochs": 2}
+    alone = budget_run(tmp_path / "one", 49, **common)
+    assert min(map(len, alone.get_train_dataloader().batch_sampler)) == 1
+    assert alone.execution["batches"] == "batches of up to 49 tokens, each of about one length"
     script = tmp_path / "ranks.py"
     script.write_text(
         "import os, sys, torch\n"
         "from tests.training.test_trainer import budget_run, weights_of\n"
-        f"trainer = budget_run({str(tmp_path / 'two')!r}, 67, num_train_epochs=2, ddp_backend='gloo')\n"
+        f"trainer = budget_run({str(tmp_path / 'two')!r}, 49, **{common}, ddp_backend='gloo')\n"
         "assert trainer.args.world_size == 2\n"
         "if trainer.args.process_index == 0:\n"
         f"    torch.save([weights_of(trainer), trainer.state.log_history], {str(tmp_path / 'two.pt')!r})\n"
