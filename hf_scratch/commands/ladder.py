@@ -103,4 +103,7 @@ def start(what: str, command: list[str]):
     print(what, flush=True)
     child = subprocess.run(command, capture_output=True, text=True)
     if child.returncode:
-        raise UserError(f"{what} failed: {(child.stderr or child.stdout)[-2000:].strip()}")
+        raise UserError(
+            f"{what} ended with code {child.returncode}, but the ladder needs every step; mend what it says below, then give "
+            f"the same command again, which keeps the steps that are done: {(child.stderr or child.stdout)[-2000:].strip()}"
+        )

@@ -25,13 +25,14 @@ def run(args) -> int:
     from transformers.utils import logging
 
     from ..results import files
-    from ..training import folder
+    from ..training import folder, launch
     from ..training.resume import find_checkpoint
 
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
     main_process = args.training.process_index == 0
     say = print if main_process else lambda *_: None
+    launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
     resume = find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
@@ -40,12 +41,11 @@ def run(args) -> int:
 
     documents, held_out = read_documents(args, say)
     texts = [text[:300] for text in held_out[:4]["text"]]
+    fingerprint = files.data_fingerprint({"train": documents, "held_out": held_out})
     tokenizer, train, held_out = to_rows(args, documents, held_out, say)
     set_seed(args.training.seed)
     trainer = make_trainer(args, tokenizer, train, held_out, say)
-    if main_process:
-        folder.open_folder(output_dir, args.pretrain.overwrite_output_dir and not resume)
-        files.write_record(output_dir, **args.record(), **files.environment())
+    open_record(args, fingerprint, resume, say)
     learn(args, trainer, train, resume, say)
     results = evaluate(trainer, held_out, say)
     if trainer.is_world_process_zero():
@@ -134,19 +134,33 @@ def make_trainer(args, tokenizer, train, held_out, say):
     return trainer
 
 
+def open_record(args, fingerprint: str, resume: str | None, say):
+    """The folder with its record; one that is gone on with keeps its own, if it is the same run."""
+    from ..results import files
+    from ..training import folder, launch
+    from ..training.resume import check_same_run, write_start
+
+    record, training = args.record(), args.training
+    if resume:
+        note = check_same_run(resume, record["arguments"], fingerprint, training.world_size)
+        say(f"going on from {resume}{f' ({note})' if note else ''}")
+    if training.process_index == 0:
+        folder.open_folder(training.output_dir, args.pretrain.overwrite_output_dir and not resume)
+        facts = {**record, **launch.record(args), "data": fingerprint, **files.environment()}
+        write_start(training.output_dir, resume, facts, files.write_record)
+
+
 def learn(args, trainer, train, resume, say):
     """Train and save."""
     from ..errors import Stopped
+    from ..training.launch import resume_command
     from ..training.stopping import StopOnRequest
 
     stop = StopOnRequest()
     trainer.add_callback(stop)
     metrics = trainer.train(resume_from_checkpoint=resume).metrics
     if stop.stopped_at is not None:
-        raise Stopped(
-            f"stopped after step {stop.stopped_at}, all of it saved; go on with the same command and --output_dir "
-            f"{args.training.output_dir} --resume_from_checkpoint last"
-        )
+        raise Stopped(f"stopped after step {stop.stopped_at}, all of it saved; go on with\n{resume_command(args)}")
     # Trainer's own speeds are of the steps that were planned, and a budget plans none; nor do probes count.
     seconds = metrics["train_runtime"] if trainer.budget() is None else trainer.budget().elapsed
     tokens = trainer.state.epoch * train.real_tokens()

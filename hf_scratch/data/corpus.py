@@ -25,6 +25,15 @@ class Corpus:
     sentences: np.ndarray
     documents: np.ndarray
 
+    def document_of(self, positions: np.ndarray) -> np.ndarray:
+        """The documents that tokens at these positions belong to."""
+        return np.searchsorted(self.sentences[self.documents[:, 0], 0], positions, side="right") - 1
+
+    def tokens_of(self, document: int) -> np.ndarray:
+        """Of all its sentences."""
+        first, last = self.documents[document]
+        return self.tokens[self.sentences[first, 0] : self.sentences[last - 1, 1]]
+
     def describe(self) -> str:
         """'2,213 documents, 38,077 sentences, 911,240 tokens'."""
         D, S, N = len(self.documents), len(self.sentences), len(self.tokens) - len(self.documents)

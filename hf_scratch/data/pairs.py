@@ -156,7 +156,7 @@ class SegmentRows(torch.utils.data.Dataset):
 
 
 class SegmentCollator:
-    """Rows of `SegmentRows` -> the model's inputs, `(B, T)` each.
+    """Rows of `SegmentRows` -> the model's inputs, `(B, T)` each, and the documents that they begin in, `(B,)`.
 
     Args:
         corpus: that the rows point into.
@@ -181,7 +181,7 @@ class SegmentCollator:
         ids = self.corpus.tokens[np.where(in_a | in_b, source, 0)].astype(np.int64)
         ids = np.where(in_a | in_b, ids, np.where(place < length, self.special["sep"], self.special["pad"]))
         ids[:, 0] = self.special["cls"]
-        batch = {"input_ids": torch.from_numpy(ids)}
+        batch = {"input_ids": torch.from_numpy(ids), "document": torch.from_numpy(self.corpus.document_of(rows[:, 0]))}
         if (length < T).any():
             batch["attention_mask"] = torch.from_numpy((place < length).astype(np.int64))
         if (b > 0).any():

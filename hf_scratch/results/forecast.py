@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,10 @@ def finished(flags: list[str], log: Path):
     process.returncode = os.waitstatus_to_exitcode(status)
     printed = log.read_text(encoding="utf-8", errors="replace")
     if status:
-        raise UserError(f"{' '.join(flags)} failed: {printed[-2000:]}")
+        raise UserError(
+            f"run_glue_style.py {shlex.join(flags)} ended with code {process.returncode}, but only a run that ends well can be "
+            f"measured; mend its flags by what it says: {printed[-2000:].strip()}"
+        )
     return printed, usage
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,12 +12,11 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from ..training.launch import environment_alone
 from .loading import auto_classes
 from .reload import compute, fingerprints
 
 RELOAD = Path(__file__).with_name("reload.py")
-# Of a process among several; a stranger must not take itself for one of them.
-OF_THE_LAUNCHER = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,7 @@ def answers_of_stranger(folder: str, question: dict):
     with tempfile.TemporaryDirectory() as scratch:
         asked, answers = Path(scratch, "asked.json"), Path(scratch, "answers.safetensors")
         asked.write_text(json.dumps(question), encoding="utf-8")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_LAUNCHER)}
-        environment |= {"HF_MODULES_CACHE": str(Path(scratch, "modules")), "HF_HUB_OFFLINE": "1"}
+        environment = environment_alone() | {"HF_MODULES_CACHE": str(Path(scratch, "modules")), "HF_HUB_OFFLINE": "1"}
         environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads()), "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, str(RELOAD), str(folder), str(asked), str(answers)]
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)

@@ -1,5 +1,8 @@
 """Training that goes wrong ends at once, and says where and what to do: losses that are no numbers, memory that is full."""
 
+from collections.abc import Callable
+from contextlib import contextmanager
+
 import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
@@ -13,11 +16,11 @@ class FiniteLoss(TrainerCallback):
     """Stops at the first loss that is NaN or infinite, before anything of it is logged or saved.
 
     Args:
-        rows: of training; their column `id`, if there is one, names them.
+        name_of: what the user knows a row of training by, given its position.
     """
 
-    def __init__(self, rows):
-        self.rows, self.seen = rows, []
+    def __init__(self, name_of: Callable[[int], str]):
+        self.name_of, self.seen = name_of, []
 
     def watch(self, step: int, loss: torch.Tensor, rows: torch.Tensor | None):
         """Keep a batch's loss for the next look.
@@ -45,7 +48,7 @@ class FiniteLoss(TrainerCallback):
             raise UserError(found[0])
 
     def describe(self, args, step: int, loss: torch.Tensor, rows: torch.Tensor | None) -> str:
-        ids = [] if rows is None else [str(self.rows[row].get("id", row)) for row in rows.tolist() if row >= 0]
+        ids = [] if rows is None else [self.name_of(row) for row in rows.tolist() if row >= 0]
         where = f" on process {args.process_index}" if args.world_size > 1 else ""
         names = f", in the batch of the rows {', '.join(ids[:40])}{' ...' if len(ids) > 40 else ''}" if ids else ""
         precision = ", train in bf16 or float32 instead of fp16" if args.fp16 else ""
@@ -54,6 +57,44 @@ class FiniteLoss(TrainerCallback):
             f"--learning_rate (now {args.learning_rate:g}), give a --warmup_steps or a smaller --max_grad_norm (now "
             f"{args.max_grad_norm:g}){precision}, or look at these rows"
         )
+
+
+class FaultsExplained:
+    """Before Trainer among the bases: a step that goes wrong says which, and what to do.
+
+    Attributes:
+        rows: positions of the rows of the present batch, `(B,)`, -1 for none; or None.
+        max_tokens: the budget of a batch, where it takes the place of its size.
+    """
+
+    rows: torch.Tensor | None = None
+    max_tokens: int | None = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.finite = FiniteLoss(self.name_of)
+        self.add_callback(self.finite)
+
+    def name_of(self, row: int) -> str:
+        """The row's column `id`, if there is one."""
+        return str(self.train_dataset[row].get("id", row))
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Trainer's, with its loss looked at, and memory that does not suffice explained."""
+        with self.memory_explained(inputs, training=True):
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        self.finite.watch(self.state.global_step + 1, loss, self.rows)
+        return loss
+
+    @contextmanager
+    def memory_explained(self, inputs: dict, training: bool):
+        """Around a step. Trainer finds a smaller batch of training by itself, with --auto_find_batch_size."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or (training and self.args.auto_find_batch_size):
+                raise
+            raise out_of_memory(self.args, inputs, training, self.max_tokens) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -78,7 +119,7 @@ def out_of_memory(args, inputs: dict, training: bool, max_tokens: int | None = N
         flags = [
             f"--per_device_train_batch_size {smaller} --gradient_accumulation_steps {2 * args.gradient_accumulation_steps}",
             *([] if args.bf16 or args.fp16 or args.device.type == "cpu" else ["--bf16"]),
-            "--gradient_checkpointing",
+            "--activation_checkpointing" if hasattr(args, "activation_checkpointing") else "--gradient_checkpointing",
         ]
     if max_tokens:
         flags = [f"--max_tokens_per_batch {max_tokens // 2}", *flags[1:]]

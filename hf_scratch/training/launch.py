@@ -12,14 +12,17 @@ from ..errors import UserError
 from .arguments import RunArguments, hide_token
 
 LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "accelerate.commands.launch")
+# Of a process among several; what it starts must not take itself for one of them.
+OF_A_LAUNCH = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
 DROPPED = ("--resume_from_checkpoint", "--overwrite_output_dir")
 
 
-def check_processes(running: int):
+def check_processes(running: int, script: str = "run_glue_style.py"):
     """Refuse to be one of several copies that know nothing of each other, and to be fewer than were asked for.
 
     Args:
         running: processes that train together.
+        script: what they run, as torchrun takes it.
 
     Raises:
         UserError: if more were asked for.
@@ -28,7 +31,7 @@ def check_processes(running: int):
     if asked > running:
         raise UserError(
             f"{by} asks for {asked} processes, but {running} {'is' if running == 1 else 'are'} running together (accelerate "
-            f"starts one where it was told --cpu); start them with torchrun --nproc_per_node {asked} run_glue_style.py ... "
+            f"starts one where it was told --cpu); start them with torchrun --nproc_per_node {asked} {script} ... "
             "--use_cpu (or without --use_cpu on GPUs)"
         )
 
@@ -71,11 +74,18 @@ def launcher() -> list[str]:
     return words if any(Path(word).name in LAUNCHERS for word in words[:4]) else []
 
 
+def environment_alone() -> dict[str, str]:
+    """The environment for a process that belongs to no launch."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OF_A_LAUNCH)}
+
+
 def start_words(args: RunArguments) -> list[str]:
     """The words before the flags: the launcher with its own flags, and the script."""
-    words, script = launcher(), Path(args.command[0]).name
-    places = [place for place, word in enumerate(words) if Path(word).name in (script, Path(script).stem)]
-    return words[: places[0] + 1] if places else [Path(sys.executable).name, args.command[0]]
+    path = Path(args.command[0])
+    script = ["-m", path.parent.name] if path.name == "__main__.py" else [str(path)]
+    words, name = launcher(), Path(script[-1]).name
+    places = [place for place, word in enumerate(words) if Path(word).name in (name, Path(name).stem)]
+    return words[: places[0] + 1] if places else [Path(sys.executable).name, *script]
 
 
 def resume_command(args: RunArguments) -> str:

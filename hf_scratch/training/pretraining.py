@@ -13,6 +13,7 @@ from ..data.masking import IGNORED, Masking
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
 from .budget import Budget, budget_scheduler
 from .checkpoints import WholeCheckpoints
+from .faults import FaultsExplained
 from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
@@ -41,7 +42,7 @@ class MaskedRows(Dataset):
         return {name: tensor[index] for name, tensor in self.tensors.items()}
 
 
-class PretrainingTrainer(WholeCheckpoints, Trainer):
+class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
     """`Trainer` that masks each batch as it comes, on its device, and answers evaluations by sums a row.
 
     Args:
@@ -71,6 +72,17 @@ class PretrainingTrainer(WholeCheckpoints, Trainer):
         """Trainer's, padding-free where that spares something."""
         with self.padding_free or nullcontext():
             return super().train(*args, **kwargs)
+
+    def _prepare_inputs(self, inputs):
+        """Trainer's inputs, without the numbers of the documents, which no model takes."""
+        inputs = dict(super()._prepare_inputs(inputs))
+        self.rows = inputs.pop("document", None)
+        return inputs
+
+    def name_of(self, row: int) -> str:
+        """Number and first words of a document."""
+        tokens = self.train_dataset.corpus.tokens_of(row)[:8]
+        return f"document {row} ({self.processing_class.decode(tokens)} ...)"
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean loss of the masked tokens, plus the mean of next sentences if their labels are there."""
@@ -104,7 +116,8 @@ class PretrainingTrainer(WholeCheckpoints, Trainer):
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Sums a row, `(B, 5)`, in place of logits that would fill the memory; `sums_of_rows` says which."""
         inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager(), self.padding_free or nullcontext():
+        explained = self.memory_explained(inputs, training=False)
+        with explained, torch.no_grad(), self.compute_loss_context_manager(), self.padding_free or nullcontext():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         sums = sums_of_rows(outputs, inputs["labels"], inputs.get("next_sentence_label"))
         return loss.detach(), sums, torch.zeros(len(sums), device=sums.device)

@@ -29,10 +29,13 @@ def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, toke
     if next_sentence:
         auto, mapping = AutoModelForPreTraining, MODEL_FOR_PRETRAINING_MAPPING
     if type(config) not in mapping or not takes(mapping[type(config)], "next_sentence_label" if next_sentence else "labels"):
-        kind = (
-            "masked tokens and next sentences; try --objective mlm" if next_sentence else "masked tokens; try scratch or bert"
+        heads, remedy = (
+            ("both masked tokens and next sentences", "--objective mlm, or ") if next_sentence else ("masked tokens", "")
         )
-        raise UserError(f"{config.model_type} has no model for {kind}")
+        raise UserError(
+            f"--model_type {config.model_type}, but pre-training needs a type with heads for {heads}; try {remedy}--model_type "
+            "scratch or bert"
+        )
     if args.model_name_or_path:
         return load_weights(auto, args, config)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id

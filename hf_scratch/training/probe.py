@@ -1,7 +1,6 @@
 """What the encoder is good for while it is pre-trained: a copy is fine-tuned on a task at intervals, by run_glue_style.py."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -12,11 +11,10 @@ from transformers import TrainerCallback
 
 from ..data.tasks import TASKS
 from ..errors import UserError
+from .launch import environment_alone
 
 FLAGS = "--num_train_epochs 2 --max_train_samples 2000 --max_eval_samples 1000 --learning_rate 3e-4 --warmup_steps 0.1"
 ALWAYS = ["--do_train", "--do_eval", "--baselines", "never", "--save_strategy", "no", "--disable_tqdm", "true"]
-# A probe is one process, whatever launched the run.
-OF_A_LAUNCH = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Probe(TrainerCallback):
@@ -65,12 +63,14 @@ class Probe(TrainerCallback):
         self.tokenizer.save_pretrained(place / "encoder")
         command = [sys.executable, "-m", "run_glue_style", "--model_name_or_path", str(place / "encoder"), *self.data_flags()]
         command += ["--output_dir", str(place / "run"), *ALWAYS, *self.flags]
-        environment = {
-            k: v for k, v in os.environ.items() if k not in OF_A_LAUNCH and not k.startswith(("ACCELERATE_", "TORCHELASTIC_"))
-        }
-        child = subprocess.run(command, env=environment, capture_output=True, text=True)
+        # One process, whatever launched the run.
+        child = subprocess.run(command, env=environment_alone(), capture_output=True, text=True)
         if child.returncode:
-            raise UserError(f"--probe {self.task} failed: {(child.stderr or child.stdout)[-1500:].strip()}")
+            raise UserError(
+                f"--probe {self.task} ended with code {child.returncode}, but a probe must be a task or file that "
+                "run_glue_style.py trains on; mend --probe or --probe_flags, or leave both away. It said: "
+                f"{(child.stderr or child.stdout)[-1500:].strip()}"
+            )
         results = json.loads((place / "run" / "eval_results.json").read_text(encoding="utf-8"))
         shutil.rmtree(place)
         measured = {key.replace("eval_", "probe_", 1): value for key, value in results.items() if is_measure(key)}

@@ -14,9 +14,10 @@ HARMLESS = (
     *("output_dir", "resume", "restore", "log", "save", "hub", "push", "report", "run_name", "project", "trackio", "disable"),
     *("dataloader", "ddp", "debug", "skip_memory", "include", "per_device", "gradient_accumulation_steps", "do_", "cache_dir"),
     *("local_rank", "eval_accumulation", "eval_do_concat", "eval_on_start", "use_cpu", "token", "auto_find", "torch_empty"),
-    *("train_file", "validation_file", "test_file", "preprocessing_num_workers", "overwrite_cache", "enable_jit"),
+    *("train_file", "validation_file", "test_file", "preprocessing_num_workers", "overwrite", "enable_jit"),
+    *("recipe", "probe"),
 )
-COMPARED = ("model", "data", "regularization", "intermediate", "speed", "training")
+COMPARED = ("model", "data", "pretrain", "regularization", "intermediate", "speed", "training")
 
 
 def find_checkpoint(folder: str, asked: str | None, say: Callable = print) -> str | None:
@@ -96,7 +97,7 @@ def check_same_run(checkpoint: str, arguments: dict, fingerprint: str, processes
     if different:
         raise UserError(
             f"{checkpoint} was trained with other flags ({'; '.join(different)}), and going on would be neither run; give the "
-            f"same flags, or begin a new run from its weights with --model_name_or_path {checkpoint}"
+            "same flags, or begin a new run in another --output_dir"
         )
     if before.get("processes", 1) != processes:
         return (

@@ -15,14 +15,14 @@ from .class_weights import ClassWeights
 from .collapse import CollapseStop
 from .compilation import Compilation, choose_compilation
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
-from .faults import FiniteLoss, is_out_of_memory, out_of_memory
+from .faults import FaultsExplained
 from .padding_free import CountTokens, choose_padding_free
 from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
 
 WORDS = {"random": "of all lengths", "group_by_length": "each of about one length", "sequential": "as the rows come"}
 
 
-class ClassificationTrainer(WholeCheckpoints, Trainer):
+class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
     """`Trainer` whose loss means the same for every model, with two regularizers that it has not.
 
     Trainer takes a `forward(**kwargs)` for one that divides its loss by `num_items_in_batch`, and leaves the loss of a model
@@ -52,6 +52,7 @@ class ClassificationTrainer(WholeCheckpoints, Trainer):
         self.model_accepts_loss_kwargs = False
         self.regularization = regularization or RegularizationArguments()
         self.speed = speed or SpeedArguments()
+        self.max_tokens = self.speed.max_tokens_per_batch
         hides_tokens = self.regularization.token_dropout > 0
         self.padding_free, padding = choose_padding_free(self.speed.padding_free, self.model, self.args, hides_tokens)
         self.execution = {"padding": padding}
@@ -64,10 +65,7 @@ class ClassificationTrainer(WholeCheckpoints, Trainer):
         self.collapse = collapse
         if collapse:
             self.add_callback(collapse)
-        self.rows = None  # positions of the rows of the present batch
         self.answers = None
-        self.finite = FiniteLoss(self.train_dataset)
-        self.add_callback(self.finite)
 
     def _remove_unused_columns(self, dataset, description=None):
         """What the model takes, and each row's position, by which its answer is known."""
@@ -192,25 +190,10 @@ class ClassificationTrainer(WholeCheckpoints, Trainer):
             loss = loss * ((self.rows != FILLER).sum() * batches / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
-        """Trainer's, with its loss looked at, and memory that does not suffice explained."""
-        try:
-            loss = super().training_step(model, inputs, num_items_in_batch)
-        except RuntimeError as error:
-            if self.args.auto_find_batch_size or not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.args, inputs, True, self.speed.max_tokens_per_batch) from error
-        self.finite.watch(self.state.global_step + 1, loss, self.rows)
-        return loss
-
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Trainer's, with the answers kept for `evaluation_loop`, which needs nothing of them until all are there."""
-        try:
+        with self.memory_explained(inputs, training=False):
             loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise out_of_memory(self.args, inputs, False, self.speed.max_tokens_per_batch) from error
         self.answers.add(self.rows, loss, logits, labels)
         return None, None, None
 

@@ -1,5 +1,6 @@
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_a_budget_ends_training_with_the_rate_at_its_end(quick, flags, tmp_path)
         (["--train_file", "nowhere.txt"], "nowhere.txt: no such file"),
         (["--init_from", "./nowhere"], "./nowhere: no such folder"),
         (["--config_overrides", "hiden_size=3"], "has no 'hiden_size'"),
-        (["--max_train_steps", "3"], "unknown flag --max_train_steps"),
+        (["--max_train_steps", "3"], "--max_train_steps is a flag of other scripts or of older versions; write --max_steps"),
     ],
 )
 def test_what_the_user_can_mend_is_said_and_leaves_nothing(flags, tmp_path, change, message, capsys):
@@ -112,7 +113,7 @@ def test_help_has_an_example(capsys):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, text_file, tmp_path, monkeypatch, capsys):
     import signal
 
     from hf_scratch.training.pretraining import PretrainingTrainer
@@ -128,8 +129,16 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, tmp_pat
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(PretrainingTrainer, "training_step", stop_at_the_fifth)
-    assert main(flags) == 75 and "stopped after step 5, all of it saved" in capsys.readouterr().err
+    assert main(flags) == 75
+    printed = capsys.readouterr().err
+    assert "stopped after step 5, all of it saved" in printed and "pretrain --train_file" in printed
     monkeypatch.undo()
-    assert main([*flags, "--resume_from_checkpoint", "last"]) == 0
+    again = [*flags, "--resume_from_checkpoint", "last"]
+    assert main([*again, "--learning_rate", "0.02"]) == 2
+    assert "was trained with other flags (--learning_rate: 0.001, now 0.02)" in capsys.readouterr().err
+    Path(tmp_path, "more.txt").write_text(Path(text_file).read_text() + "\n\nOne more. A last document.")
+    assert main([*again, "--train_file", str(tmp_path / "more.txt")]) == 2
+    assert "belongs to other rows than those read now" in capsys.readouterr().err
+    assert main(again) == 0
     assert (tmp_path / "stopped" / "model.safetensors").read_bytes() == whole
     assert not list((tmp_path / "stopped").rglob("training_args.bin"))

@@ -44,3 +44,5 @@ def test_offsets_count_one_separator_a_document():
     corpus = from_lengths(np.arange(11), np.array([2, 3, 4]), np.array([1, 0, 2]))
     assert corpus.sentences.tolist() == [[0, 2], [3, 6], [6, 10]]
     assert corpus.documents.tolist() == [[0, 1], [1, 3]]
+    assert corpus.document_of(np.arange(11)).tolist() == [0] * 3 + [1] * 8  # a [SEP] is of the document that it ends
+    assert corpus.tokens_of(1).tolist() == list(range(3, 10))

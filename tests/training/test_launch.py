@@ -65,6 +65,23 @@ def test_under_a_launcher_the_command_starts_with_it(arguments, monkeypatch):
     assert launch.record(arguments)["launcher"] == words[:5]
 
 
+def test_a_verb_goes_on_by_its_module(arguments, monkeypatch):
+    arguments.command = ["/somewhere/hf_scratch/__main__.py", "pretrain", "--task_name", "rte", "--output_dir", "run"]
+    monkeypatch.setattr(launch, "launcher", lambda: [])
+    rest = "hf_scratch pretrain --task_name rte --output_dir run --resume_from_checkpoint last"
+    assert launch.resume_command(arguments).endswith(f" -m {rest}")
+    monkeypatch.setattr(launch, "launcher", lambda: ["/bin/torchrun", "-m", "hf_scratch", "pretrain", "--task_name", "rte"])
+    assert launch.resume_command(arguments) == f"/bin/torchrun -m {rest}"
+
+
+def test_what_a_process_starts_belongs_to_no_launch(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP", "MINE"):
+        monkeypatch.setenv(name, "1")
+    alone = launch.environment_alone()
+    assert alone["MINE"] == "1" and "PATH" in alone
+    assert not [name for name in alone if "RANK" in name or name.startswith(("WORLD", "MASTER", "TORCHELASTIC", "ACCELERATE"))]
+
+
 def test_the_folder_is_named_where_it_was_not(arguments, monkeypatch):
     monkeypatch.setattr(launch, "launcher", lambda: [])
     arguments.command = ["run_glue_style.py", "--recipe", "quickstart"]

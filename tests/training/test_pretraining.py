@@ -11,6 +11,7 @@ from hf_scratch import ScratchConfig, ScratchForMaskedLM, ScratchForPreTraining
 from hf_scratch.data.corpus import from_lengths
 from hf_scratch.data.masking import Masking
 from hf_scratch.data.pairs import DRAWS, SegmentCollator, SegmentRows
+from hf_scratch.errors import UserError
 from hf_scratch.training.muon import MuonAdamW
 from hf_scratch.training.pretraining import DrawAnew, MaskedRows, PretrainingTrainer, metrics_of_sums
 
@@ -159,6 +160,39 @@ def test_it_learns_what_there_is_to_learn(masking, tmp_path):
     trainer = trainer_of(corpus, masking, tmp_path, "document", sizes=sizes, max_steps=150, warmup_steps=0.1)
     trainer.train()
     assert trainer.evaluate_held_out()["eval_mlm_accuracy"] > 0.9 > 3 / 7  # the share of the most frequent
+
+
+def test_a_loss_that_is_no_number_ends_with_step_documents_and_remedy(corpus, masking, tmp_path):
+    trainer = trainer_of(corpus, masking, tmp_path, per_device_train_batch_size=3, logging_nan_inf_filter=False)
+    trainer.processing_class = SimpleNamespace(decode=lambda tokens: " ".join(map(str, tokens)))
+    compute, seen = trainer.compute_loss, []
+
+    def compute_loss(*args, **kwargs):
+        seen.append(trainer.rows.tolist())
+        return compute(*args, **kwargs) * (math.nan if len(seen) == 3 else 1)
+
+    trainer.compute_loss = compute_loss
+    with pytest.raises(
+        UserError, match=r"the loss is nan at step 3, in the batch of the rows document .*; lower --learning_r"
+    ) as error:
+        trainer.train()
+    for document in seen[-1]:
+        first = corpus.sentences[corpus.documents[document, 0], 0]
+        assert f"document {document} ({' '.join(map(str, corpus.tokens[first : first + 3]))}" in str(error.value)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_memory_that_is_full_ends_with_the_batch_and_the_flags(corpus, masking, tmp_path, monkeypatch, training):
+    trainer = trainer_of(corpus, masking, tmp_path, per_device_eval_batch_size=13)
+
+    def forward(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer.model.get_output_embeddings(), "forward", forward)
+    size, flag = (17, "--per_device_train_batch_size 8 --grad") if training else (13, "--per_device_eval_batch_size 6")
+    message = rf"{'training' if training else 'evaluation'} took a batch of {size} x {LENGTH} .*{flag}"
+    with pytest.raises(UserError, match=message):
+        trainer.train() if training else trainer.evaluate_held_out()
 
 
 def test_held_out_rows_ask_the_same_at_every_evaluation(corpus, masking):

@@ -81,8 +81,8 @@ def test_weights_to_go_on_from_are_loaded_into_the_encoder(tiny_bert, tokenizer)
 @pytest.mark.parametrize(
     ("model_type", "next_sentence", "message"),
     [
-        ("roberta", True, "roberta has no model for masked tokens and next sentences; try --objective mlm"),
-        ("gpt2", False, "gpt2 has no model for masked tokens; try scratch or bert"),
+        ("roberta", True, "--model_type roberta, but .* both masked tokens and next sentences; try --objective mlm, or"),
+        ("gpt2", False, "--model_type gpt2, but .* heads for masked tokens; try --model_type scratch or bert"),
     ],
 )
 def test_types_without_the_heads_are_refused(tokenizer, model_type, next_sentence, message):

@@ -97,5 +97,5 @@ def test_a_probe_that_fails_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(
         subprocess, "run", lambda *a, **k: SimpleNamespace(returncode=2, stderr="error: no such file", stdout="")
     )
-    with pytest.raises(UserError, match=r"--probe nowhere.csv failed: error: no such file"):
+    with pytest.raises(UserError, match=r"--probe nowhere.csv ended with code 2, but .* mend --probe .*error: no such file"):
         train(probe_of("nowhere.csv"), tmp_path)
