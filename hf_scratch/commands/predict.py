@@ -22,7 +22,9 @@ def add_arguments(parser):
     parser.add_argument("--text_column_names", help="the file's text column, or two separated by a comma for pairs of texts")
     parser.add_argument("--pairs", action="store_true", help="every text is two, with a tab between them")
     parser.add_argument("--format", choices=("table", "jsonl", "csv"), default="table", help="of the answers (default: table)")
-    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: faster on a GPU, exact to two digits")
+    parser.add_argument(
+        "--bf16", action="store_true", help="compute in bfloat16: faster where the machine has it, exact to two digits"
+    )
     parser.add_argument("--max_tokens_per_batch", type=int, help="2,048 on a CPU and 32,768 on a GPU by default")
     parser.add_argument("--model_revision", default="main", help="branch, tag or commit on the Hub")
     parser.add_argument("--token", help="the Hub's token, if not the one of `hf auth login`")
@@ -30,9 +32,13 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    given = [bool(args.text and args.text != ["-"]), args.text == ["-"], args.file is not None]
-    if sum(given) != 1:
-        raise UserError("give texts, or --file FILE, or - for standard input: exactly one of them")
+    given = {"texts": bool(args.text and args.text != ["-"]), "-": args.text == ["-"], "--file": args.file is not None}
+    named = [name for name, is_given in given.items() if is_given]
+    if len(named) != 1:
+        raise UserError(
+            f"sources of texts: {' and '.join(named) or 'none'}, but there must be one; give texts, or --file FILE, or - for "
+            "standard input: exactly one of them"
+        )
     if args.max_tokens_per_batch is not None and args.max_tokens_per_batch < 1:
         raise UserError(f"--max_tokens_per_batch is {args.max_tokens_per_batch}, but it must be at least 1; leave it away")
     import torch

@@ -60,7 +60,8 @@ def convert(source: str, destination: str, head: str | None = None, to: str = "s
         original, converted, new = read(source, head, to)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{source} cannot be converted: {' '.join(str(error).split())}") from error
+        what = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"{source} cannot be converted: {what}; give another checkpoint, --head or --to") from error
     inputs = tokenize(source, tokenizer, converted.config)
     difference = require_same_outputs(original, converted, inputs)
     with moved_when_whole(folder) as unfinished:

@@ -13,7 +13,7 @@ from ..data.batching import make_collator
 from ..data.long_text import encode
 from ..data.tokenization import usable_length
 from ..results.metrics import decide, to_probabilities
-from ..training.padding_free import PROVEN, CountTokens, PaddingFree
+from ..training.padding_free import HALF, CountTokens, PaddingFree, why_not_proven
 
 WINDOW = 4096  # texts that are sorted by length at a time
 MOST_TOKENS = {"cpu": 2048}  # of a batch, its padding included: what a cache holds
@@ -40,7 +40,8 @@ class Predictor:
     """Asks a model, as fast as the machine allows.
 
     Texts are sorted by length within a window, so that the texts of a batch need next to no padding, and batches hold
-    a number of tokens, not of texts. While the model computes, the next window is tokenized.
+    a number of tokens, not of texts. Where that was proven to give the same answers, no padding is computed at all. While
+    the model computes, the next window is tokenized.
 
     Args:
         model: a classifier, on the device and in the type in which it is to compute.
@@ -56,8 +57,8 @@ class Predictor:
         self.max_length = usable_length(10**6, tokenizer, getattr(config, "max_position_embeddings", None))
         self.max_tokens = max_tokens or MOST_TOKENS.get(device, MOST_TOKENS_ELSEWHERE)
         self.collate, self.execution = make_collator(tokenizer, self.max_length), nullcontext()
-        if device == "cuda" and model.dtype in (torch.float16, torch.bfloat16) and config.model_type in PROVEN:
-            self.collate, self.execution = CountTokens(self.collate), PaddingFree(model)  # the kernel takes halves only
+        if why_not_proven(config, model.device, half=model.dtype in HALF) is None:
+            self.collate, self.execution = CountTokens(self.collate), PaddingFree(model)
 
     def answers(self, windows: Iterable[list]) -> Iterator[list[Answer]]:
         """The answers of each window, in the order of its texts.

@@ -20,7 +20,10 @@ def split_pair(line: str):
     """
     parts = line.split("\t")
     if line and len(parts) != 2:
-        raise UserError(f"{line[:60]!r} holds {len(parts) - 1} tabs, but a pair is two texts with one tab between them")
+        raise UserError(
+            f"{line[:60]!r} holds {len(parts) - 1} tabs, but a pair is two texts with one tab between them; put one "
+            "tab there, or leave --pairs away"
+        )
     return (parts[0], parts[-1])
 
 

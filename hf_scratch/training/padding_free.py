@@ -305,12 +305,10 @@ def choose_padding_free(wanted: str, model, args, hides_tokens: bool = False) ->
 
 
 def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str | None:
-    """Why this model on this machine is not run padding-free; None if it is."""
-    config, device = model.base_model.config, args.device.type
-    if config.model_type not in PROVEN:
-        return f"{config.model_type} is not among {', '.join(PROVEN)}, for which results were proven equal"
-    if getattr(config, "is_decoder", False):
-        return "the model is a decoder, and sees no token to its right"
+    """Why this model is not trained padding-free on this machine; None if it is."""
+    config = model.base_model.config
+    if reason := why_not_proven(config, args.device, half=args.bf16 or args.fp16):
+        return reason
     if hides_tokens and getattr(config, "layer_types", None):
         return f"--token_dropout hides tokens, and would bring others into {config.model_type}'s sliding windows"
     if args.fsdp or args.deepspeed:
@@ -319,17 +317,32 @@ def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str 
         return "Trainer's torch.compile takes the whole model, and would compile every number of tokens anew"
     if args.n_gpu > 1:
         return f"one process drives {args.n_gpu} GPUs and would cut batches apart; start one process a GPU with torchrun"
-    if device == "cuda":
-        return why_not_on_cuda(config, args)
-    return None if device == "cpu" else f"it was proven on CPU and CUDA, not on {device}"
+    return None
 
 
-def why_not_on_cuda(config, args) -> str | None:
+def why_not_proven(config, device: torch.device, half: bool) -> str | None:
+    """Why an encoder was not proven to compute the same padding-free on a device; None if it was.
+
+    Args:
+        config: of the encoder.
+        device: where it computes.
+        half: whether it computes in bf16 or fp16.
+    """
+    if config.model_type not in PROVEN:
+        return f"{config.model_type} is not among {', '.join(PROVEN)}, for which results were proven equal"
+    if getattr(config, "is_decoder", False):
+        return "the model is a decoder, and sees no token to its right"
+    if device.type == "cuda":
+        return why_not_on_cuda(config, device, half)
+    return None if device.type == "cpu" else f"it was proven on CPU and CUDA, not on {device.type}"
+
+
+def why_not_on_cuda(config, device: torch.device, half: bool) -> str | None:
     """What the kernel for variable lengths lacks."""
-    if not (args.bf16 or args.fp16):
+    if not half:
         return "the kernel for variable lengths computes in bf16 or fp16, and neither is on"
-    if torch.cuda.get_device_capability(args.device) < (8, 0):
-        return f"{torch.cuda.get_device_name(args.device)} is older than the kernel for variable lengths, which needs Ampere"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return f"{torch.cuda.get_device_name(device)} is older than the kernel for variable lengths, which needs Ampere"
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

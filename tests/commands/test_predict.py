@@ -51,8 +51,8 @@ def test_pairs_and_other_formats(model, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give texts, or --file FILE, or - for standard input: exactly one of them"),
-        (["a film", "--file", "rows.csv"], "exactly one of them"),
+        ([], "sources of texts: none, but there must be one; give texts, or --file FILE, or - for standard input"),
+        (["a film", "--file", "rows.csv"], "sources of texts: texts and --file, but there must be one; give"),
         (["--file", "nowhere.csv"], "nowhere.csv: no such file"),
         (["a film", "--pairs"], "'a film' holds 0 tabs, but a pair is two texts with one tab"),
         (["a film", "--max_tokens_per_batch", "0"], "--max_tokens_per_batch is 0, but it must be at least 1"),

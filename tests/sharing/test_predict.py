@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.arguments import DataArguments
 from hf_scratch.data.long_text import settle_policy, truncate
 from hf_scratch.sharing.predict import Predictor, batches, in_windows
+from hf_scratch.training.padding_free import PaddingFree
 from tests.conftest import make_reviews
 
 TEXTS = [text for text, _ in make_reviews(97)]
@@ -55,6 +57,22 @@ def test_windows_and_batches_change_nothing(bert, tokenizer):
         assert np.allclose(
             [[*a.probabilities.values()] for a in parts], [[*a.probabilities.values()] for a in whole], atol=1e-6
         )
+
+
+def test_answers_are_the_same_where_padding_is_computed(bert, tokenizer, monkeypatch):
+    free = Predictor(bert, tokenizer)
+    assert isinstance(free.execution, PaddingFree)
+    asked = []
+    monkeypatch.setattr(
+        "hf_scratch.sharing.predict.why_not_proven", lambda config, device, half: asked.append((config, device, half)) or "so"
+    )
+    padded = Predictor(bert.double(), tokenizer)
+    assert isinstance(padded.execution, nullcontext) and asked == [(bert.config, bert.device, False)]
+    Predictor(bert.bfloat16(), tokenizer)
+    assert asked[-1][2] is True
+    bert.float()
+    ours, theirs = ([[*a.probabilities.values()] for a in next(p.answers([TEXTS]))] for p in (free, padded))
+    assert np.allclose(ours, theirs, atol=1e-6)
 
 
 def test_a_text_that_holds_nothing_gets_no_label_and_keeps_its_place(bert, tokenizer):

@@ -16,7 +16,9 @@ def test_only_a_line_feed_ends_a_text():
 def test_a_pair_has_one_tab():
     assert list(lines(io.BytesIO(b"a\tb\n\n"), pairs=True)) == [("a", "b"), ("", "")]
     for text, count in (("a", 0), ("a\tb\tc", 2)):
-        with pytest.raises(UserError, match=f"holds {count} tabs, but a pair is two texts with one tab between them"):
+        with pytest.raises(
+            UserError, match=f"holds {count} tabs, but a pair is two texts with one tab between them; put one tab there"
+        ):
             list(lines(io.BytesIO(text.encode()), pairs=True))
 
 
