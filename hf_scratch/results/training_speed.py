@@ -36,6 +36,8 @@ from .encoder_speed import SIZES
 PEAK = 989e12  # operations a second of an H100 in bf16, by its data sheet
 VOCABULARY, LONGEST, CLASSES = 30522, 512, 5
 WINDOWS = 9  # timings, of which the median counts
+LONG = 10_000  # steps of a run that is worth compiling for; the clock ends it long before
+EVALUATED = {"cpu": 128, "cuda": 8192}  # rows
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,15 @@ def build(model: str, size: str, device: str) -> torch.nn.Module:
 
 
 class Clock(TrainerCallback):
-    """Seconds of windows of steps, once the first steps are done and the device has caught up."""
+    """Seconds of windows of steps, once the first steps are done and the device has caught up; after them training ends."""
 
-    def __init__(self, warm: int, steps: int):
-        self.warm, self.steps, self.marks = warm, steps, []
+    def __init__(self, warm: int, steps: int, windows: int):
+        self.warm, self.steps, self.windows, self.marks = warm, steps, windows, []
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= self.warm and (state.global_step - self.warm) % self.steps == 0:
             self.marks.append(now())
+            control.should_training_stop |= len(self.marks) > self.windows
 
 
 def now() -> float:
@@ -204,6 +207,7 @@ def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps:
         collator = DataCollatorWithPadding(tokenizer, setting.padding, LONGEST)
         return Trainer(model, args, collator, rows, rows)
     settle_hardware(args, given=set())
+    args.logging_nan_inf_filter = False  # as a run has it
     speed = SpeedArguments(max_tokens_per_batch=setting.tokens)
     speed.torch_compile = setting.compiled
     return ClassificationTrainer(model, args, make_collator(tokenizer, LONGEST), rows, rows, speed=speed)
@@ -223,11 +227,11 @@ def measure(setting: Setting, rows: Dataset, size: str, device: str, steps: int)
     if setting.grouped:  # sorted within 50 batches: a window that holds all of them is fair
         rows, steps, windows = rows.select(range(50 * setting.rows)), 50, 1 if device == "cpu" else 3
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        trainer = make_trainer(setting, rows, size, device, warm + windows * steps, folder)
+        trainer = make_trainer(setting, rows, size, device, LONG, folder)
         if setting.evaluates:
-            examples = evaluation_speed(trainer, rows, 32 * steps)
+            examples = evaluation_speed(trainer, rows.select(range(EVALUATED[device])))
         else:
-            clock = Clock(warm, steps)
+            clock = Clock(warm, steps, windows)
             trainer.add_callback(clock)
             trainer.train()
             seconds = statistics.median(end - start for start, end in zip(clock.marks, clock.marks[1:], strict=False))
@@ -245,14 +249,14 @@ def measure(setting: Setting, rows: Dataset, size: str, device: str, steps: int)
     return Speed(examples, examples * lengths.mean(), examples * operations / PEAK, chosen)
 
 
-def evaluation_speed(trainer: Trainer, rows: Dataset, count: int) -> float:
-    """Examples a second of evaluating so many rows, the median of three."""
-    part, seconds = rows.select(range(min(count, len(rows)))), []
+def evaluation_speed(trainer: Trainer, rows: Dataset) -> float:
+    """Examples a second of evaluating the rows, the median of three."""
+    seconds = []
     for _ in range(4):
         start = now()
-        trainer.evaluate(part)
+        trainer.evaluate(rows)
         seconds.append(now() - start)
-    return len(part) / statistics.median(seconds[1:])
+    return len(rows) / statistics.median(seconds[1:])
 
 
 def losses(size: str, device: str, rows: Dataset) -> tuple[float, float]:
