@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from .encoding import encode
 from .labels import Labels
 
 BATCH = 10_000  # rows held as Python strings at a time
@@ -151,7 +152,7 @@ def count_tokens(sample: Dataset, of: int, tokenizer: PreTrainedTokenizerBase, l
     lengths, unknown = [], 0
     for start in range(0, len(sample), 1000):
         batch = sample[start : start + 1000]
-        encoded = tokenizer(batch["text"], batch.get("text_pair"), truncation=False, verbose=False)["input_ids"]
+        encoded = encode(tokenizer, batch["text"], batch.get("text_pair"))["input_ids"]
         lengths += map(len, encoded)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in encoded)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from datasets import DatasetDict
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -15,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from ..errors import UserError
 from . import cache
 from .arrow import ROWS_AT_ONCE, TEXT_COLUMNS
+from .encoding import as_arrow, encode
 from .long_text import truncate
 
 ROWS_OF_VOCABULARY = 100_000  # a vocabulary is learnt from no more; they show every word that is worth an entry
@@ -122,7 +122,7 @@ class Tokenizing:
     def encode(self, table: pa.Table) -> pa.Table:
         """A batch of rows with the model's inputs, and `lost`, how many tokens each text lost; no padding, so no mask."""
         texts = [table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names]
-        encoded = self.tokenizer(*texts, return_attention_mask=False, verbose=False)
+        encoded = encode(self.tokenizer, *texts)
         if self.tokenizer.is_fast:
             lost = truncate(encoded, self.max_length, self.policy)
         else:  # does not tell which token is of which text, but can cut by itself
@@ -132,13 +132,6 @@ class Tokenizing:
         for name, lists in encoded.items():
             table = table.append_column(name, as_arrow(lists, pa.int32() if name == "input_ids" else pa.int8()))
         return table.append_column("lost", pa.array(lost, pa.int32()))
-
-
-def as_arrow(lists: list[list[int]], dtype: pa.DataType) -> pa.Array:
-    """Lists of small numbers as an Arrow array; `pa.array` would look at each of them twice."""
-    lengths = np.fromiter(map(len, lists), np.int32, len(lists))
-    values = np.fromiter(chain.from_iterable(lists), dtype.to_pandas_dtype(), lengths.sum())
-    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], lengths]).cumsum(dtype=np.int32)), pa.array(values))
 
 
 def tokenize(parts: DatasetDict, how: Tokenizing, fingerprints: dict[str, str]) -> DatasetDict:

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, BertTokenizer
 
 from hf_scratch.data import tokenization
-from hf_scratch.data.tokenization import Tokenizing, as_arrow, tokenize, train_wordpiece, usable_length
+from hf_scratch.data.tokenization import Tokenizing, tokenize, train_wordpiece, usable_length
 from hf_scratch.errors import UserError
 
 TRAIN = ["The film is warm, and its end is lovely!", "a cold film; Café Société", "some length of film"] * 5
@@ -177,11 +176,6 @@ def test_two_processes_give_what_one_gives(how, monkeypatch, tmp_path):
     monkeypatch.setattr(tokenization, "ROWS_AT_ONCE", 2)
     one = run(parts(), how)["train"].to_dict()
     assert run(parts(), replace(how, num_proc=2, cache_dir=str(tmp_path / "two")))["train"].to_dict() == one
-
-
-def test_lists_as_arrow_are_the_lists():
-    lists = [[3, 1], [], [7]]
-    assert as_arrow(lists, pa.int32()).to_pylist() == lists and as_arrow([], pa.int8()).to_pylist() == []
 
 
 @pytest.mark.parametrize(
