@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,26 +41,49 @@ def test_the_page_answers_and_draws(classifier):
             fault()
 
 
-def test_a_person_can_click_through_it(classifier, tmp_path):
-    """The page is served by a process of its own, as a user starts it."""
+@pytest.fixture(scope="module")
+def address(tiny_bert, tmp_path_factory):
+    """Of the page, which a process of its own serves, as a user starts it."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
+    folder = tmp_path_factory.mktemp("served")
+    BertForSequenceClassification.from_pretrained(tiny_bert, id2label={0: "bad", 1: "good"}).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
+    command, environment = [sys.executable, "-m", "hf_scratch", "demo", str(folder)], os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().split()[0]
+        finally:
+            server.terminate()
+
+
+def test_a_program_can_ask_the_page_and_only_this_machine(address):
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    client = Client(address, verbose=False, analytics_enabled=False)
+    answer = client.predict("a lovely film", api_name="/answer")
+    shares = {share["label"]: share["confidence"] for share in answer["confidences"]}
+    assert set(shares) == {"bad", "good"} and sum(shares.values()) == pytest.approx(1)
+    assert answer["label"] == max(shares, key=shares.get)
+    pictures = [client.predict("a lovely film", "1", head, api_name="/look")["plot"] for head in ("0", "2", module.MEAN)]
+    assert len(set(pictures)) == 3 and all(picture.startswith("data:image/") for picture in pictures)
+    with pytest.raises(AppError, match="type a text first"):
+        client.predict("  ", api_name="/answer")
+    port = int(address.strip("/").rpartition(":")[2])
+    assert address.startswith("http://127.0.0.1:")
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_person_can_click_through_it(address):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright, which drives a browser, is not installed")
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine, and no package of the index carries one")
-    for part in classifier:
-        part.save_pretrained(tmp_path)
-    command, environment = [sys.executable, "-m", "hf_scratch", "demo", str(tmp_path)], os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            address = server.stdout.readline().split()[0]
-            assert address.startswith("http://127.0.0.1:")
-            with playwright.sync_playwright() as driver:
-                window = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-                click_through(window.new_page(), address)
-                window.close()
-        finally:
-            server.terminate()
+    with playwright.sync_playwright() as driver:
+        window = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        click_through(window.new_page(), address)
+        window.close()
 
 
 def click_through(tab, address):
