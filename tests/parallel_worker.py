@@ -1,9 +1,10 @@
-"""One of several processes that test_distributed.py starts: many runs, and one JSON file from the first process."""
+"""What each of several processes runs that test_distributed.py starts: many runs, and one JSON file from the first process."""
 
 import json
+import multiprocessing
 import os
 import signal
-import sys
+import socket
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ MODELS = {
     "scratch": (ScratchConfig, ScratchForSequenceClassification),
     "bert": (BertConfig, BertForSequenceClassification),
 }
-GLOBAL_BATCH, STEPS, EVALUATED = 12, 50, (1, 97, 99, 101)
+GLOBAL_BATCH, STEPS, EVALUATED = 24, 50, (1, 97, 99, 101)  # the batch is shared by 1 to 4, in one or two parts
 
 
 def make_rows(count: int) -> Dataset:
@@ -152,12 +153,33 @@ def run_all(folder: Path, world_size: int) -> dict:
     return {case: train_and_evaluate(case.split(",")[0], folder, world_size, **changes) for case, changes in CASES.items()}
 
 
-if __name__ == "__main__":
+def main(folder: Path, environment: dict[str, str]):
+    """Be the process that the environment says, as a launcher sets it."""
+    os.environ.update(environment)
     torch.set_num_threads(1)
     state = PartialState(cpu=True)
-    folder, many = Path(sys.argv[1]), state.num_processes
+    many = state.num_processes
     results = {"world_size": many, "no number": meet_no_number(folder, many), "stops": stop_and_go_on(folder, many)}
     results |= run_all(folder, many)
     if state.is_main_process:
         (folder / "results.json").write_text(json.dumps(results))
     state.destroy_process_group()
+
+
+def start(folder: Path, world_size: int) -> list[int]:
+    """Run `main` in so many processes of a server that has imported everything once; their exit codes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.parallel_worker"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size)}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world_size)]
+    processes = [context.Process(target=main, args=(folder, environment)) for environment in ranks]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(200)
+        process.kill()
+    return [process.exitcode for process in processes]

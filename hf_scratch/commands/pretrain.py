@@ -33,6 +33,7 @@ def run(args) -> int:
     main_process = args.training.process_index == 0
     say = print if main_process else lambda *_: None
     launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
+    launch.check_sharding(args.training)
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
     resume = find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 from accelerate.commands.config import config_args
+from transformers import TrainingArguments
 
 from ..errors import UserError
 from .arguments import RunArguments, hide_token
@@ -33,6 +34,21 @@ def check_processes(running: int, script: str = "run_glue_style.py"):
             f"{by} asks for {asked} processes, but {running} {'is' if running == 1 else 'are'} running together (accelerate "
             f"starts one where it was told --cpu); start them with torchrun --nproc_per_node {asked} {script} ... "
             "--use_cpu (or without --use_cpu on GPUs)"
+        )
+
+
+def check_sharding(training: TrainingArguments):
+    """Refuse to train with whole weights where shards were asked for, as accelerate does without a word.
+
+    Raises:
+        UserError: if there are no devices to shard the weights over.
+    """
+    asked = "--fsdp" if training.fsdp else "accelerate's configuration" * (os.environ.get("ACCELERATE_USE_FSDP") == "true")
+    if asked and (training.world_size == 1 or training.device.type == "cpu"):
+        raise UserError(
+            f"{asked} asks for weights in shards (FSDP), but accelerate shards them over several GPUs only, and here "
+            f"{training.world_size} process{'es' * (training.world_size > 1)} would train whole ones on {training.device}; "
+            "leave FSDP away, or start one process for each of several GPUs"
         )
 
 
