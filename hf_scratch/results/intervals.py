@@ -17,6 +17,7 @@ RESAMPLES = 10_000
 ROW_RESAMPLES = 1_000
 FEWEST_RESAMPLES = 100
 MOST_ROW_WORK = 1_000_000_000  # resamples times rows times labels times systems; beyond, fewer resamples are drawn
+MOST_DRAWS = 200_000_000  # resamples times rows, where cells are drawn row by row; beyond, fewer, but not below ROW_RESAMPLES
 # A row drawn twice is tied with itself, and a bin with fewer different rows strays further: their resamples lie too high.
 BIASED = ("average_precision", "mean_average_precision", "expected_calibration_error")
 AT_ONCE = 1_000_000  # numbers drawn at once
@@ -125,14 +126,15 @@ def drawn_cells(cell_of: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
     """How often each cell is drawn, `(cells, some resamples)` at a time: cell by cell where they are few, else row by row."""
     N, cells = len(cell_of), len(sizes)
     few = cells * ROWS_A_CELL < N
+    resamples = RESAMPLES if few else min(RESAMPLES, max(ROW_RESAMPLES, MOST_DRAWS // N))
     at_once = max(1, AT_ONCE // (cells if few else N))
-    for start in range(0, RESAMPLES, at_once):
-        size = min(at_once, RESAMPLES - start)
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
         if few:
-            yield np.ascontiguousarray(rng.multinomial(N, sizes / N, size=size).T, dtype=np.float64)
+            drawn = rng.multinomial(N, sizes / N, size=size)
         else:
-            places = cell_of[rng.integers(0, N, (N, size))] * size + np.arange(size)
-            yield np.bincount(places.ravel(), minlength=cells * size).reshape(cells, size).astype(np.float64)
+            drawn = [np.bincount(cell_of.take(rng.integers(0, N, N, np.uint32)), minlength=cells) for _ in range(size)]
+        yield np.ascontiguousarray(np.transpose(drawn), dtype=np.float64)
 
 
 def row_draws(scoring, gold, systems, rng, names) -> dict[str, np.ndarray]:
@@ -143,9 +145,11 @@ def row_draws(scoring, gold, systems, rng, names) -> dict[str, np.ndarray]:
     draws = {
         name: np.concatenate([np.stack([values[name] for values in portion]) for portion in portions], axis=1) for name in names
     }
-    for name in set(BIASED).intersection(names):
-        values = [scoring.measures[name].compute(gold, system) for system in systems]
-        draws[name] = draws[name] if None in values else centred(draws[name], np.array(values))
+    biased = set(BIASED).intersection(names)
+    whole = [function(np.ones((len(gold), 1), np.int32)) for function in functions] if biased else []
+    for name in biased:
+        values = np.concatenate([found[name] for found in whole])  # (systems,)
+        draws[name] = draws[name] if np.isnan(values).any() else centred(draws[name], values)
     return draws
 
 
@@ -161,4 +165,4 @@ def drawn_rows(N: int, work: int, rng: np.random.Generator) -> Iterator[np.ndarr
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         places = rng.integers(0, N, (N, size)) * size + np.arange(size)
-        yield np.bincount(places.ravel(), minlength=N * size).reshape(N, size).astype(np.int16)
+        yield np.bincount(places.ravel(), minlength=N * size).reshape(N, size).astype(np.int32)

@@ -7,6 +7,7 @@ the rows, is found once: `of_classes`, `of_flags` and `of_numbers` take the answ
 from collections.abc import Callable
 
 import numpy as np
+from scipy import sparse
 
 from .calibration import BINS
 from .measures import as_flags, row_brier_scores, row_calibration, row_log_losses
@@ -21,12 +22,16 @@ class Curve:
     """
 
     def __init__(self, flags: np.ndarray, scores: np.ndarray):
-        self.order = np.argsort(-scores, kind="stable").astype(np.int32)
-        positive = flags[self.order].nonzero()[0]
-        first, last = tied(scores[self.order])
-        self.positive, self.first, self.until = self.order[positive], first[positive], last[positive] + 1
-        self.first_positive = np.searchsorted(positive, self.first)
-        self.until_positive = np.searchsorted(positive, self.until)
+        order = np.argsort(-scores, kind="stable").astype(np.int32)
+        positive = flags[order].nonzero()[0]
+        first, last = tied(scores[order])
+        first, until = first[positive], last[positive] + 1
+        self.positive = order[positive]
+        self.first_positive, self.until_positive = np.searchsorted(positive, first), np.searchsorted(positive, until)
+        # Rows are counted between the places that are asked for alone: of a rare class few.
+        places = np.unique([0, *first, *until, len(order)])
+        self.between = sparse.csr_array((np.ones(len(order), np.int32), order, places), shape=(len(places) - 1, len(order)))
+        self.first, self.until = np.searchsorted(places, first), np.searchsorted(places, until)
 
     def areas(self, drawn: np.ndarray) -> np.ndarray:
         """ROC AUC and average precision as scikit-learn has them, `(2, R)`; NaN where a resample lacks one kind of row.
@@ -34,7 +39,7 @@ class Curve:
         ROC AUC is the share of pairs of a positive and a negative row in which the positive one has the higher score, ties
         half; average precision the mean over positive rows of the precision at their score.
         """
-        rows, hits = from_the_top(drawn[self.order]), drawn[self.positive]
+        rows, hits = from_the_top(self.between @ drawn), drawn[self.positive]
         positives = from_the_top(hits)
         before, until = positives[self.first_positive], positives[self.until_positive]
         all_before, all_until = rows[self.first], rows[self.until]

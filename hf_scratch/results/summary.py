@@ -59,9 +59,10 @@ def judge(
     alone = [metric for metric in scoring.names if metric not in together]
     has_classes = scoring.kind != "regression"
     values = scoring.score(gold, probabilities) | (scoring.score_classes(gold, probabilities) if has_classes else {})
-    draws = resample(scoring, gold, systems, names=together)
-    own = resample(scoring, gold, [probabilities], names=alone, per_class=has_classes)
+    draws = resample(scoring, gold, systems, names=together, per_class=has_classes)
+    own = resample(scoring, gold, [probabilities], names=alone)
     rows = [Row(name, values, {metric: percentile(drawn[0], level) for metric, drawn in (draws | own).items()})]
+    draws = {metric: draws[metric] for metric in together if metric in draws}
     for place, baseline in enumerate(baselines, 1):
         values = scoring.score(gold, baseline.probabilities, together)
         bounds = {metric: percentile(drawn[place], level) for metric, drawn in draws.items()}

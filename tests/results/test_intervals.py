@@ -154,6 +154,14 @@ def test_more_rows_times_labels_than_a_minute_can_bear_are_resampled_less(monkey
     assert resample(scoring("classification"), gold, [probabilities])["roc_auc"].shape == (1, module.FEWEST_RESAMPLES)
 
 
+def test_of_many_rows_in_many_cells_fewer_resamples_are_drawn(monkeypatch):
+    monkeypatch.setattr(module, "ROWS_A_CELL", 1_000_000)
+    task, (gold, probabilities) = scoring("classification"), drawn("classification")
+    for most, drawn_ in ((61 * 2003, 2003), (61, module.ROW_RESAMPLES)):
+        monkeypatch.setattr(module, "MOST_DRAWS", most)
+        assert resample(task, gold, [probabilities], names=["accuracy"])["accuracy"].shape == (1, drawn_)
+
+
 @pytest.mark.parametrize("rows_a_cell", [1, 1_000_000], ids=["cell by cell", "row by row"])
 def test_either_way_of_drawing_in_portions_is_as_good(monkeypatch, rows_a_cell):
     task, (gold, probabilities) = scoring("classification", 3), answers(101, 3, 0.6, seed=7)
