@@ -1,7 +1,7 @@
 """The Hugging Face Trainer, with what it leaves open for classifiers settled."""
 
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -160,6 +160,14 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
                 self.execution["compilation"] = self.compilation.end()
                 self.remove_callback(self.compilation)
                 self.compilation = None
+
+    @cached_property
+    def num_weights(self) -> int:
+        return self.model.num_parameters(exclude_embeddings=True)
+
+    def floating_point_ops(self, inputs):
+        """Trainer's estimate, 6 a weight and token; the weights are counted once, as counting takes as long as a small step."""
+        return 6 * inputs["input_ids"].numel() * self.num_weights
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Trainer's loss; in training with R-Drop, of two passes, and their divergence added.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 from scipy.special import rel_entr
-from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, TrainingArguments
+from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.tokenization import train_wordpiece
@@ -64,6 +64,13 @@ def test_accumulating_four_batches_of_eight_is_one_batch_of_32(config_class, mod
     assert accumulated_loss == pytest.approx(loss, rel=1e-9)
     for name, weight in weights.items():
         torch.testing.assert_close(accumulated_weights[name], weight, rtol=1e-9, atol=1e-12)
+
+
+def test_work_is_counted_as_trainer_counts_it(tmp_path):
+    model = ScratchForSequenceClassification(ScratchConfig(**SIZES))
+    trainer = ClassificationTrainer(model, TrainingArguments(str(tmp_path), use_cpu=True, report_to=[]))
+    inputs = {"input_ids": torch.ones(3, 7, dtype=torch.long)}
+    assert trainer.floating_point_ops(inputs) == Trainer.floating_point_ops(trainer, inputs) > 0
 
 
 def test_token_dropout_hides_its_share_and_never_a_special_token():
