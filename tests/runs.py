@@ -72,3 +72,40 @@ def make_run(folder: Path, kind: str = "classification", seed: int = 0, **record
     for name, contents in files.items():
         (folder / f"{name}.json").write_text(json.dumps(contents), encoding="utf-8")
     return folder
+
+
+def make_pretraining(folder: Path, **record) -> Path:
+    """Write the files of a pre-training; `record` is added to run.json."""
+    folder.mkdir(parents=True)
+    history = [{"step": step, "loss": 1 + 1 / step, "learning_rate": 0.01 / step} for step in range(1, 12)]
+    for step in (5, 11):
+        measured = {"eval_mlm_loss": 2.6, "eval_mlm_accuracy": 0.4, "eval_nsp_accuracy": 0.8}
+        history.append({"step": step, "eval_loss": 3.0, **measured})
+    results = {
+        **{"eval_mlm_loss": 2.583, "eval_mlm_accuracy": 0.453, "eval_pseudo_perplexity": 13.7, "eval_samples": 61},
+        **{"eval_nsp_loss": 0.31, "eval_nsp_accuracy": 0.88, "train_tokens": 4507, "train_tokens_per_second": 2113.7},
+    }
+    facts = {
+        **{"model": "scratch", "parameters": 12347, "seconds": 61.0, "versions": {"torch": "2.13.0"}},
+        "corpus": {
+            "name": f"wiki.parquet {EVIL}",
+            "to learn from": {"documents": 97, "sentences": 211, "tokens": 3001},
+            "held out": {"documents": 13, "sentences": 29, "tokens": 401},
+            **{"length": 29, "inputs": 107, "filled": 0.75},
+        },
+        "arguments": {
+            "pretrain": {"objective": "mlm+nsp", "mlm_probability": 0.15, "whole_word_mask": True, "probe": "made_up"},
+            "training": {"learning_rate": 0.01, "seed": 42},
+        },
+        "command": ["/home/me/hf_scratch/__main__.py", "pretrain", "--train_file=/home/me/wiki.parquet"],
+    }
+    files = {
+        "run": facts | record,
+        "all_results": results,
+        "trainer_state": {"log_history": history, "global_step": 11, "epoch": 1.5},
+        "config": {"model_type": "scratch", "vocab_size": 100},
+        "probes": [{"step": step, "share": step / 11, "probe_accuracy": 0.5 + step / 44} for step in (5, 11)],
+    }
+    for name, contents in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(contents), encoding="utf-8")
+    return folder

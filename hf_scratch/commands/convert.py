@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
 from ..errors import UserError
+from ..screen import show
 from ..sharing.convert import HEADS, SENTENCES, convert
 
 
@@ -27,10 +28,10 @@ def run(args) -> int:
     if not Path(source).exists() and not hub_is_reachable():
         raise UserError(f"{args.source}: {OFFLINE_RULE}; {OFFLINE_REMEDY}")
     done = convert(source, args.destination, args.head, args.to)
-    print(
+    show(
         f"{args.destination}: {done['architecture']}, {done['tensors']} tensors; its outputs on {len(SENTENCES)} "
         f"sentences differ from the original's by at most {done['difference']:.1e}"
     )
     if done["new"]:
-        print(f"{', '.join(done['new'])} are new and random: train before you use them")
+        show(f"{', '.join(done['new'])} are new and random: train before you use them")
     return 0

@@ -12,6 +12,7 @@ import dataclasses
 from ..data import cleaning, columns, doctor, sources, splits, statistics, tasks
 from ..data.arguments import DataArguments
 from ..data.diagnosis import Diagnosis
+from ..screen import show
 from ..training import models
 from ..training.arguments import MODEL_FLAGS, RunArguments, parse_arguments
 
@@ -33,7 +34,7 @@ def run(args) -> int:
     tokens, positions = count_tokens(settled, examples)
     findings = doctor.examine(examples, labels, settled.data.strict) + doctor.examine_tokens(tokens, positions)
     diagnosis = Diagnosis(task.name, examples, labels, tokens, findings)
-    print(diagnosis.json() if args.json else diagnosis.page())
+    show(diagnosis.json() if args.json else diagnosis.page())
     doctor.refuse(findings)
     splits.choose_parts(examples, settled.data, labels, selects=False, evaluates=True)  # what cannot be carved is told now
     return 0

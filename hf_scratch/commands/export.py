@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..screen import show
 from ..sharing.export import FILES, check, export
 from ..sharing.loading import load_classifier
 from ..training.arguments import ModelArguments
@@ -31,10 +32,8 @@ def run(args) -> int:
     names = ("model_revision", "token", "trust_remote_code")
     model, tokenizer = load_classifier(args.model, ModelArguments(**{name: getattr(args, name) for name in names}))
     done = export(model, tokenizer, output, args.to)
-    print(f"{output}/{done['file']}: its logits differ from the model's by at most {done['difference']:.1e}")
-    print(
-        f"CPU, {torch.get_num_threads()} threads, milliseconds a call:\n| batch x length | eager | {args.to} |\n|---|---|---|"
-    )
+    show(f"{output}/{done['file']}: its logits differ from the model's by at most {done['difference']:.1e}")
+    show(f"CPU, {torch.get_num_threads()} threads, milliseconds a call:\n| batch x length | eager | {args.to} |\n|---|---|---|")
     for row in done["latency"]:
-        print(f"| {row['batch']} x {row['length']} | {row['eager_ms']:.2f} | {row['exported_ms']:.2f} |")
+        show(f"| {row['batch']} x {row['length']} | {row['eager_ms']:.2f} | {row['exported_ms']:.2f} |")
     return 0

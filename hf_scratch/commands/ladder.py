@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..screen import show
 
 RUNGS = ("random weights", "MLM", "MLM + NSP", "BERT's weights")
 
@@ -60,7 +61,7 @@ def run(args) -> int:
     Path(folder, "ladder.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     Path(folder, "ladder.md").write_text(ladder.markdown(table) + "\n", encoding="utf-8")
     ladder.draw(table, args.task, str(folder / "ladder.png"))
-    print(f"\n{ladder.markdown(table)}\n\n{folder / 'ladder.png'}")
+    show(f"\n{ladder.markdown(table)}\n\n{folder / 'ladder.png'}")
     return 0
 
 
@@ -100,7 +101,7 @@ def fine_tune(args, name: str, flags: list[str], folder: Path) -> list[str]:
 
 def start(what: str, command: list[str]):
     """Run one step in a process of its own, and say what it said if it fails."""
-    print(what, flush=True)
+    show(what, flush=True)
     child = subprocess.run(command, capture_output=True, text=True)
     if child.returncode:
         raise UserError(

@@ -7,7 +7,6 @@ Takes every flag of Trainer's and those that `hf-scratch pretrain --help` lists.
     accelerate launch -m hf_scratch pretrain --train_file wiki.parquet books.txt --objective mlm
 """
 
-import sys
 import time
 
 
@@ -25,13 +24,15 @@ def run(args) -> int:
     from transformers.utils import logging
 
     from ..results import files
+    from ..results.narrator import Narrator, quiet_bars
     from ..training import folder, launch
     from ..training.resume import find_checkpoint
 
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
     main_process = args.training.process_index == 0
-    say = print if main_process else lambda *_: None
+    say = Narrator(speaks=main_process)
+    quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
     launch.check_sharding(args.training)
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
@@ -40,31 +41,31 @@ def run(args) -> int:
     if main_process:
         folder.check_folder(output_dir, resume, args.pretrain.overwrite_output_dir, args.inputs())
 
-    documents, held_out = read_documents(args, say)
+    with say.step("read the documents"):
+        documents, held_out = read_documents(args, say)
     texts = [text[:300] for text in held_out[:4]["text"]]
     fingerprint = files.data_fingerprint({"train": documents, "held_out": held_out})
-    tokenizer, train, held_out = to_rows(args, documents, held_out, say)
+    with say.step("tokenize"):
+        tokenizer, train, held_out = to_rows(args, documents, held_out, say)
     set_seed(args.training.seed)
-    trainer = make_trainer(args, tokenizer, train, held_out, say)
-    open_record(args, fingerprint, resume, say)
-    learn(args, trainer, train, resume, say)
-    results = evaluate(trainer, held_out, say)
+    with say.step("build the model"):
+        trainer = make_trainer(args, tokenizer, train, held_out, say)
+    open_record(args, fingerprint, known(args, trainer, train, held_out), resume, say)
+    with say.step("train"):
+        learn(args, trainer, train, resume, say)
+    with say.step("evaluate"):
+        results = evaluate(trainer, held_out, say)
     if trainer.is_world_process_zero():
-        share(args, trainer, tokenizer, texts, results, say)
-        files.write_record(output_dir, results=results, seconds=round(time.perf_counter() - started, 1))
+        share(args, trainer, tokenizer, texts, results, started, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
     return 0
 
 
 def read_documents(args, say):
     """Documents to learn from, and held-out ones; each text once."""
-    import datasets
-
     from ..data import documents
     from ..training.pretraining_text import task_documents
 
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
     flags = args.pretrain
     with args.training.main_process_first(desc="read the documents"):
         if flags.train_file:
@@ -135,7 +136,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
     return trainer
 
 
-def open_record(args, fingerprint: str, resume: str | None, say):
+def open_record(args, fingerprint: str, known: dict, resume: str | None, say):
     """The folder with its record; one that is gone on with keeps its own, if it is the same run."""
     from ..results import files
     from ..training import folder, launch
@@ -147,8 +148,18 @@ def open_record(args, fingerprint: str, resume: str | None, say):
         say(f"going on from {resume}{f' ({note})' if note else ''}")
     if training.process_index == 0:
         folder.open_folder(training.output_dir, args.pretrain.overwrite_output_dir and not resume)
-        facts = {**record, **launch.record(args), "data": fingerprint, **files.environment()}
+        facts = {**record, **launch.record(args), "data": fingerprint, **files.environment(), **known}
         write_start(training.output_dir, resume, facts, files.write_record)
+
+
+def known(args, trainer, train, held_out) -> dict:
+    """What run.json holds of the model and the text, for the report."""
+    model = trainer.model
+    counts = {part: rows.corpus.counts() for part, rows in (("to learn from", train), ("held out", held_out))}
+    inputs = {"length": train.max_length, "inputs": len(train)}
+    filled = round(train.real_tokens() / len(train) / train.max_length, 4)
+    names = {"model": model.config.model_type, "parameters": model.num_parameters(), "execution": trainer.execution}
+    return {**names, "corpus": {"name": args.corpus_label, **counts, **inputs, "filled": filled}}
 
 
 def learn(args, trainer, train, resume, say):
@@ -180,18 +191,26 @@ def evaluate(trainer, held_out, say) -> dict:
     """Both objectives on the held-out documents, and pseudo-perplexity."""
     from ..results.pretraining_card import describe
 
-    results = trainer.evaluate_held_out()
+    results = trainer.evaluate_held_out() | {"eval_samples": len(trainer.eval_dataset)}
     trainer.save_metrics("eval", results)
+    trainer.save_state()  # its history ends with this evaluation
     say(describe(results))
     return results
 
 
-def share(args, trainer, tokenizer, texts, results, say):
-    """The model card, and the proof that the folder loads elsewhere."""
+def share(args, trainer, tokenizer, texts, results, started: float, say):
+    """The proof that the folder loads elsewhere, the report and the model card."""
+    from ..results import facts, files
     from ..results.pretraining_card import write_card
+    from ..results.report import write_report
     from ..sharing import certificate
 
-    folder, objective = args.training.output_dir, args.pretrain.objective
-    write_card(folder, trainer.model.config.model_type, args.corpus_label, objective, results)
-    certificate.certify(folder, trainer.model, tokenizer, texts)
+    folder = args.training.output_dir
+    with say.step("certify"):
+        certificate.certify(folder, trainer.model, tokenizer, texts)
     say("  reloaded elsewhere: weights and outputs equal to the last bit")
+    spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
+    files.write_record(folder, results=results, notes=say.notes, **spent)
+    with say.step("write the report"):
+        write_report(folder)
+        write_card(folder)

@@ -10,6 +10,7 @@ For example:
 from pathlib import Path
 
 from ..errors import UserError
+from ..screen import show
 from ..sharing.convert import SENTENCES
 from ..sharing.hub import Remote, push
 from ..sharing.loading import load
@@ -28,5 +29,5 @@ def run(args) -> int:
         raise UserError(f"{args.run}: holds no config.json, but a checkpoint has one; give the folder of a run")
     model, tokenizer = load(args.run)
     remote = Remote(args.name, args.revision, args.private or None, args.token).open()
-    print(f"pushed: {push(args.run, remote, model, tokenizer, list(SENTENCES), f'Push {Path(args.run).resolve().name}')}")
+    show(f"pushed: {push(args.run, remote, model, tokenizer, list(SENTENCES), f'Push {Path(args.run).resolve().name}')}")
     return 0

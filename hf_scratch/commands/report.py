@@ -4,10 +4,13 @@ Old runs and those that lack a file have one too; it says what is missing. For e
 
     hf-scratch report runs/quickstart
     hf-scratch report runs/quickstart --shared
+    hf-scratch report runs/pretrained
 """
 
-from ..results.card import write_card
+from ..results import card, pretraining_card
 from ..results.report import write_report
+from ..results.run import read_run
+from ..screen import show
 
 
 def add_arguments(parser):
@@ -16,6 +19,6 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    print(write_report(args.run, args.shared))
-    write_card(args.run)
+    show(write_report(args.run, args.shared))
+    (pretraining_card if read_run(args.run).is_pretraining else card).write_card(args.run)
     return 0

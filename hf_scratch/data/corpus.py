@@ -34,10 +34,14 @@ class Corpus:
         first, last = self.documents[document]
         return self.tokens[self.sentences[first, 0] : self.sentences[last - 1, 1]]
 
+    def counts(self) -> dict[str, int]:
+        """Documents, sentences and tokens."""
+        tokens = len(self.tokens) - len(self.documents)
+        return {"documents": len(self.documents), "sentences": len(self.sentences), "tokens": tokens}
+
     def describe(self) -> str:
         """'2,213 documents, 38,077 sentences, 911,240 tokens'."""
-        D, S, N = len(self.documents), len(self.sentences), len(self.tokens) - len(self.documents)
-        return f"{D:,} documents, {S:,} sentences, {N:,} tokens"
+        return ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
 
 
 def to_corpus(documents: Dataset, tokenizer: PreTrainedTokenizerBase, num_proc: int | None = None) -> Corpus:

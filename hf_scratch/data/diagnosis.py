@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from datasets import DatasetDict
 
+from ..screen import one_line, plain_json
 from .doctor import Finding, class_counts
 from .labels import Labels
 from .statistics import TokenStatistics
@@ -49,7 +50,8 @@ class Diagnosis:
             return [f"{self.labels.names[0]}: from {gold.min():g} to {gold.max():g}, mean {gold.mean():.4g}"]
         counts = {part: class_counts(rows, self.labels) for part, rows in self.parts.items()}
         unlabelled = {part: int((~self.labels.known(rows)).sum()) for part, rows in self.parts.items()}
-        width = max(10, *(len(name) for name in self.labels.names))
+        names = [one_line(name) for name in self.labels.names]
+        width = max(10, *map(len, names))
         width = min(width, 30)
         lines = ["class".ljust(width) + "".join(f"{part[:14]:>16}" for part in self.parts)]
         train = counts["train"]
@@ -64,7 +66,7 @@ class Diagnosis:
                 for part, rows in zip(counts.values(), self.parts.values(), strict=True)
             )
             bar = "█" * round(BAR * train[id_] / train.max())
-            lines.append(f"{self.labels.names[id_][:width]:<{width}}{cells}  {bar}".rstrip())
+            lines.append(f"{names[id_][:width]:<{width}}{cells}  {bar}".rstrip())
         if any(unlabelled.values()):
             cells = "".join(f"{missing:>8,} {missing / len(self.parts[part]):>7.1%}" for part, missing in unlabelled.items())
             lines.append(f"{'no label':<{width}}{cells}")
@@ -105,4 +107,4 @@ class Diagnosis:
             counts = {part: class_counts(rows, self.labels).tolist() for part, rows in self.parts.items()}
             facts["classes"] = {part: dict(zip(self.labels.names, of_part, strict=True)) for part, of_part in counts.items()}
         facts |= {"tokens": lengths, "findings": [dataclasses.asdict(finding) for finding in self.findings]}
-        return json.dumps(facts, indent=2, ensure_ascii=False)
+        return plain_json(json.dumps(facts, indent=2, ensure_ascii=False))

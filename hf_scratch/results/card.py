@@ -9,7 +9,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.long_text import HEAD_SHARE
 from ..data.tasks import TASKS
-from .report import CONTROLS, command_line, is_percent, metric_words, score_text
+from ..screen import one_line
+from .page import command_line
+from .report import is_percent, metric_words, score_text
 from .run import Run, read_run
 
 KINDS = {
@@ -52,7 +54,7 @@ def write_card(folder: str):
         f"# {markdown(run.name)} on {markdown(run.task or 'a task')}",
         opening(run),
         results(run),
-        pictures(run),
+        pictures(run, PICTURES),
         use(run),
         classes(run),
         training(run),
@@ -130,9 +132,10 @@ def cell(run: Run, metric: str, *numbers: float) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def pictures(run: Run) -> str:
-    there = [name for name in PICTURES if Path(run.folder, "report", f"{name}.png").exists()]
-    return "\n\n".join(f"![{PICTURES[name]}](report/{name}.png)" for name in there)
+def pictures(run: Run, titles: dict[str, str]) -> str:
+    """Those of the report that there are."""
+    there = [name for name in titles if Path(run.folder, "report", f"{name}.png").exists()]
+    return "\n\n".join(f"![{titles[name]}](report/{name}.png)" for name in there)
 
 
 def use(run: Run) -> str:
@@ -170,11 +173,11 @@ def classes(run: Run) -> str:
     return "## Classes\n\n| class | training rows |\n|---|---|\n" + "\n".join(rows) + more
 
 
-def training(run: Run) -> str:
+def training(run: Run, group: str = "data") -> str:
     """The command, the arguments that matter most, and what it took."""
     flags = (run.record.get("arguments") or {}).get("training") or {}
     rows = [f"| {name} | {markdown(str(flags[name]))} |" for name in ARGUMENTS if flags.get(name) not in (None, False)]
-    if length := run.argument("data", "max_seq_length"):
+    if length := run.argument(group, "max_seq_length"):
         rows.append(f"| max_seq_length | {length} |")
     sizes = ", ".join(f"{count:,} {markdown(part)}" for part, count in (run.record.get("rows") or {}).items())
     versions = ", ".join(f"{name} {version}" for name, version in (run.record.get("versions") or {}).items() if version)
@@ -198,8 +201,8 @@ def training(run: Run) -> str:
 
 
 def plain(text: str) -> str:
-    """A text on one line, without control characters."""
-    return " ".join(CONTROLS.sub("", str(text)).split())
+    """A text on one line, its control characters written out."""
+    return " ".join(one_line(str(text)).split())
 
 
 def markdown(text: str) -> str:

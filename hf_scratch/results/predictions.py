@@ -1,7 +1,6 @@
 """The predictions of a run, as a table that is exact and as one that is safe to look at."""
 
 import json
-import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import pandas as pd
 from datasets import Dataset
 
 from ..data.labels import Labels
+from ..screen import one_line
 from .metrics import decide
 from .outcome import Outcome
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 FORMULA_SIGNS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their full-width forms
 
 
@@ -42,8 +41,9 @@ def write_predictions(
     """Write NAME.parquet and NAME.tsv: id, text, gold and predicted label by name, one probability a class.
 
     Of several labels gold and prediction are lists of names; of a regression they are numbers, without probabilities. The
-    parquet file is exact. The tsv file is for eyes and spreadsheets: one line a row, tabs, line ends and other control
-    characters replaced by spaces; a cell that a spreadsheet would take for a formula (= + - @) begins with an apostrophe.
+    parquet file is exact. The tsv file is for eyes and spreadsheets: one line a row, spaces in place of tabs and line
+    ends, other control characters written out; a cell that a spreadsheet would take for a formula (= + - @) begins with an
+    apostrophe.
 
     Args:
         folder: of the run.
@@ -82,5 +82,5 @@ def named(answers: np.ndarray, known: np.ndarray, labels: Labels) -> list:
 def safe_cell(cell) -> str:
     """A cell of text on one line, that no spreadsheet runs as a formula."""
     text = cell if isinstance(cell, str) else json.dumps(list(cell), ensure_ascii=False)
-    text = CONTROL.sub(" ", text)
+    text = one_line(text)
     return f"'{text}" if text.lstrip().startswith(FORMULA_SIGNS) else text

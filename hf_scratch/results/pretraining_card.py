@@ -1,21 +1,27 @@
-"""What a pre-training reports: one line for the terminal, and the model card."""
+"""What a pre-training tells: one line for the terminal, and the model card, made from the files of the run."""
 
+import json
+import re
 from pathlib import Path
 
-from huggingface_hub import ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
-NAMES = {
-    "eval_mlm_loss": "masked tokens: loss",
-    "eval_mlm_accuracy": "masked tokens: accuracy",
-    "eval_pseudo_perplexity": "pseudo-perplexity",
-    "eval_nsp_loss": "next sentence: loss",
-    "eval_nsp_accuracy": "next sentence: accuracy",
+from .card import markdown, pictures, plain, training
+from .pretraining_report import MEASURES, corpus_name, number, objective
+from .run import Run, read_run
+
+PICTURES = {
+    "loss": "Loss in training, and on held-out documents",
+    "mlm_accuracy": "Masked tokens that are told right",
+    "nsp_accuracy": "Next sentences that are told right",
+    "probe": "What a fine-tuned copy reaches",
+    "learning_rate": "Learning rate",
 }
-OBJECTIVES = {"mlm": "masked tokens", "mlm+nsp": "masked tokens and next sentences"}
+ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 BODY = """# {name}
 
-An encoder ({model_type}) pre-trained on {corpus} by {objective}: not yet a classifier.
+An encoder ({model}) pre-trained on {corpus} by {objective}: not yet a classifier.
 
 ## On held-out documents
 
@@ -23,42 +29,80 @@ An encoder ({model_type}) pre-trained on {corpus} by {objective}: not yet a clas
 |---|---|
 {rows}
 
+{pictures}
+
 ## Use
 
 ```python
 from transformers import pipeline
 
-fill = pipeline("fill-mask", model="{name}"{trust})
-fill("the film was [MASK] .")
+fill = pipeline("fill-mask", model={quoted}{trust})
+fill(f"the film was {{fill.tokenizer.mask_token}} .")
 ```
 
-Fine-tune it: `python run_glue_style.py --recipe quickstart --model_name_or_path {name}`
+Fine-tune it: `python run_glue_style.py --recipe quickstart --model_name_or_path {folder}`
+
+{training}
 """
 
 
 def describe(results: dict[str, float]) -> str:
     """'held out: masked tokens: loss 4.213, ...'."""
-    return "  held out: " + ", ".join(f"{name} {results[key]:.4g}" for key, name in NAMES.items() if key in results)
+    return "  held out: " + ", ".join(f"{words} {number(value, share)}" for words, value, share in measured(results))
 
 
-def write_card(folder: str, model_type: str, corpus: str, objective: str, results: dict[str, float]):
-    """Write README.md: metadata that the Hub reads, the held-out numbers, and how to go on.
+def measured(results: dict[str, float]) -> list[tuple[str, float, bool]]:
+    """What there is of both objectives: words, value, and whether it is a share."""
+    return [(words, results[key], share) for key, (words, share, _) in MEASURES.items() if key in results]
+
+
+def write_card(folder: str):
+    """Write README.md: metadata that the Hub reads, the held-out numbers, how to go on, and how it was made.
+
+    No text of the corpus and no path of the machine is in it.
 
     Args:
-        folder: of the run.
-        model_type: of the encoder.
-        corpus: what was read, without paths.
-        objective: "mlm" or "mlm+nsp".
-        results: flat, as `eval_results.json` has them.
+        folder: of a pre-training.
     """
-    trust = ", trust_remote_code=True" if any(Path(folder).glob("modeling_*.py")) else ""
-    data = ModelCardData(library_name="transformers", pipeline_tag="fill-mask", tags=["hf_scratch", "pre-training"])
+    run, name = read_run(folder), Path(folder).resolve().name
     body = BODY.format(
-        name=Path(folder).resolve().name,
-        model_type=model_type,
-        corpus=corpus,
-        objective=OBJECTIVES[objective],
-        rows="\n".join(f"| {name} | {results[key]:.4g} |" for key, name in NAMES.items() if key in results),
-        trust=trust,
+        name=markdown(name),
+        folder=plain(name).replace("`", "'"),
+        quoted=json.dumps(name),
+        model=markdown(run.name),
+        corpus=markdown(corpus_name(run)),
+        objective=objective(run),
+        rows="\n".join(f"| {words} | {number(value, share)} |" for words, value, share in measured(run.results)),
+        pictures=pictures(run, PICTURES),
+        trust=", trust_remote_code=True" if "auto_map" in run.config else "",
+        training=training(run, "pretrain"),
     )
-    Path(folder, "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{body}", encoding="utf-8")
+    body = re.sub("\n{3,}", "\n\n", body).strip()  # where there is no picture
+    Path(folder, "README.md").write_text(f"---\n{metadata(run, name).to_yaml()}\n---\n\n{body}\n", encoding="utf-8")
+
+
+def metadata(run: Run, name: str) -> ModelCardData:
+    """What the Hub shows beside a model, and finds it by."""
+    dataset, base = (str(run.argument("pretrain", flag) or "") for flag in ("dataset_name", "init_from"))
+    corpus = plain(corpus_name(run))
+    evaluated = [
+        EvalResult(
+            task_type="fill-mask",
+            dataset_type=dataset if ON_THE_HUB.fullmatch(dataset) else re.sub(r"[^\w.-]+", "-", corpus),
+            dataset_name=corpus,
+            dataset_split="held out",
+            metric_type=words.rpartition(": ")[2],
+            metric_name=words,
+            metric_value=float(value),
+        )
+        for words, value, _ in measured(run.results)
+    ]
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        tags=["hf_scratch", "pre-training"],
+        datasets=[dataset] if ON_THE_HUB.fullmatch(dataset) else None,
+        base_model=base if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", base) and not Path(base).exists() else None,
+        model_name=plain(name) if evaluated else None,
+        eval_results=evaluated or None,
+    )

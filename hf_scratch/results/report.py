@@ -1,80 +1,38 @@
 """report/report.html: a run on one page, made from its files alone, and so made again whenever one likes."""
 
 import math
-import re
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from . import answers, plots
 from .calibration import at_temperature, reliability
+from .page import Missing, costs, write_page
+from .pretraining_report import write_pretraining_report
 from .run import Run, read_run
 
 MOST_EXAMPLES = 40
 LONG_TEXT = 700  # characters; the rest of a longer text is left out
 MANY_CLASSES = 12
 NOT_PERCENT = ("loss", "mae", "mse", "rmse", "r2", "log_loss", "brier_score", "off_by_one")
-# Letters that change what others look like: controls, and marks that turn the direction of writing.
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
-class Missing(Exception):
-    """What a section lacks, in words."""
 
 
 def write_report(folder: str, shared: bool = False) -> Path:
     """Write report/report.html and its pictures from the files of a run, which may be old or incomplete.
 
     Args:
-        folder: of the run.
+        folder: of the run, a fine-tuning or a pre-training.
         shared: whether others will read it: the command then has names of files in place of paths.
 
     Returns:
         The page.
     """
     run = read_run(folder)
-    target = Path(folder, "report")
-    target.mkdir(exist_ok=True)
-    figures: dict[str, plots.Figure] = {}
-    sections = {name: fill(section, run, figures) for name, section in SECTIONS.items()}
-    for name, figure in figures.items():
-        plots.png(figure, target / f"{name}.png")
-    page = render(run, sections, figures, command_line(run, shared))
-    aside = target / "report.html.new"
-    aside.write_text(page, encoding="utf-8")
-    return aside.replace(target / "report.html")
-
-
-def fill(section, run: Run, figures: dict) -> dict:
-    """The contents of a section, or why it has none: a page about an old run must not fail for one of its parts."""
-    try:
-        return section(run, figures)
-    except Missing as lack:
-        return {"missing": str(lack)}
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        return {"missing": f"the files of the run do not fit together ({type(error).__name__}: {error})"}
-
-
-def drawn(figure: plots.Figure, name: str) -> Markup:
-    """A picture as a part of the page."""
-    return Markup(CONTROLS.sub("", plots.svg(figure, name, name.replace("_", " "))))
-
-
-def render(run: Run, sections: dict, figures: dict, command: str) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=lambda value: value if isinstance(value, Markup) else CONTROLS.sub("", str(value)),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": lambda value, metric: score_text(run, metric, value), "share": share_text}
-    return environment.get_template("report.html").render(
-        run=run, title=f"{run.name} on {run.task or 'a task'}", command=command, figures=figures, drawn=drawn, **sections
-    )
+    if run.is_pretraining:
+        return write_pretraining_report(run, shared)
+    filters = {"score": lambda value, metric: score_text(run, metric, value), "share": share_text}
+    title = f"{run.name} on {run.task or 'a task'}"
+    return write_page(run, SECTIONS, "report.html", shared, title=title, filters=filters)
 
 
 def is_percent(run: Run, metric: str) -> bool:
@@ -128,6 +86,8 @@ def warning(run: Run, figures: dict) -> dict:
     if run.record.get("collapsed"):
         found.append(f"This run is no good: {run.record['collapsed']}.")
     found += run.marks.values()
+    if run.part == "validation" and "test" in (run.record.get("rows") or {}):
+        found.append("Every number and row here is of the validation part: no labelled test row was asked for.")
     single = run.kind in ("classification", "ordinal") and len(run.labelled)
     if single and len(set(run.predicted.tolist())) == 1 < len(set(run.gold.tolist())):
         found.append(f"One class, {run.labelled['prediction'][0]}, is predicted for every row.")
@@ -139,15 +99,8 @@ def learning(run: Run, figures: dict) -> dict:
     if not run.history:
         raise Missing("trainer_state.json holds no history")
 
-    def points(key):
-        return [
-            (entry["step"], entry[key])
-            for entry in run.history
-            if isinstance(entry.get(key), int | float) and math.isfinite(entry[key]) and "step" in entry
-        ]
-
-    losses = {"training": points("loss"), "validation": points("eval_loss")}
-    metric = points(f"eval_{run.headline}")
+    losses = {"training": run.curve("loss"), "validation": run.curve("eval_loss")}
+    metric = run.curve(f"eval_{run.headline}")
     if not any([*losses.values(), metric]):
         raise Missing("nothing was logged while it trained; a smaller --logging_steps does")
     scale = 100 if is_percent(run, run.headline or "loss") else 1
@@ -158,8 +111,8 @@ def learning(run: Run, figures: dict) -> dict:
     if metric:
         words = f"validation {metric_words(run.headline)}"
         figures["validation"] = plots.curves({"": [(step, scale * value) for step, value in metric]}, words)
-    if points("learning_rate"):
-        figures["learning_rate"] = plots.schedule(points("learning_rate"))
+    if run.curve("learning_rate"):
+        figures["learning_rate"] = plots.schedule(run.curve("learning_rate"))
     best = run.state.get("best_global_step")
     return {"best": best if run.state.get("best_model_checkpoint") else None}
 
@@ -272,33 +225,6 @@ def answer_words(answer) -> str:
     return f"{answer:.3g}" if isinstance(answer, float) else str(answer)
 
 
-def costs(run: Run, figures: dict) -> dict:
-    """Minutes, speed, memory, and what it ran on."""
-    record, results = run.record, run.results
-    memory, versions = record.get("memory") or {}, record.get("versions") or {}
-    facts = {
-        "whole run": record.get("seconds") and f"{record['seconds'] / 60:.1f} minutes",
-        "training": results.get("train_runtime") and f"{results['train_runtime'] / 60:.1f} minutes",
-        "real tokens a second": results.get("train_tokens_per_second") and f"{results['train_tokens_per_second']:,.0f}",
-        "rows a second": results.get("train_samples_per_second") and f"{results['train_samples_per_second']:,.1f}",
-        "steps": run.state.get("global_step") and f"{run.state['global_step']:,}",
-        "parameters": record.get("parameters") and f"{record['parameters']:,}",
-        "peak memory": memory.get("process_mb") and f"{memory['process_mb']:,} MB",
-        "peak memory of the device": memory.get("device_mb") and f"{memory['device_mb']:,} MB",
-        "hardware": ", ".join(record.get("devices") or []) or (record.get("cpus") and f"{record['cpus']} CPU cores"),
-        "started": record.get("started"),
-        "code": record.get("git_revision"),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
-    }
-    facts = {name: text for name, text in facts.items() if text}
-    if not facts:
-        raise Missing("run.json and all_results.json say nothing of it")
-    phases = sorted(
-        ((name, float(spent)) for name, spent in (record.get("seconds_of") or {}).items()), key=lambda phase: -phase[1]
-    )
-    return {"facts": facts, "phases": phases, "longest": max((seconds for _, seconds in phases), default=0) or 1}
-
-
 def seeds(run: Run, figures: dict) -> dict:
     """The runs of several seeds, one by one."""
     runs = run.record.get("seeds") or []
@@ -317,25 +243,6 @@ def need_rows(run: Run):
         raise Missing(next(line for line in run.missing if line.startswith("predictions")))
     if not len(run.labelled):
         raise Missing("none of the predicted rows has a label")
-
-
-def command_line(run: Run, shared: bool) -> str:
-    """The command that made the run, for a shell; if it is shared, with no path of this machine."""
-    words = [str(word) for word in run.record.get("command") or []]
-    if shared:
-        words = [without_folders(word) for word in words]
-    quoted = [word if re.fullmatch(r"[\w@%+=:,./~-]+", word) else "'" + word.replace("'", "'\"'\"'") + "'" for word in words]
-    return " ".join(["python", *quoted]) if words else ""
-
-
-def without_folders(word: str) -> str:
-    """`--train_file=/home/me/rows.csv` -> `--train_file=rows.csv`; names on the Hub keep their slash."""
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    windows = PureWindowsPath(value)
-    if windows.drive or "\\" in value:
-        return flag + equals + windows.name
-    outside = value.startswith(("/", "~", "./", "../"))
-    return flag + equals + (PurePosixPath(value).name if outside else value)
 
 
 SECTIONS = {

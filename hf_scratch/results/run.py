@@ -1,6 +1,7 @@
 """A run, read back from its files: what they say, and what they lack."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ PREFIXES = {"test": "test", "validation": "eval"}
 SHARE = "probability_"
 FEW = 8  # metrics of an old run that does not say which of them are the task's
 # What the entries of run.json are; one that is something else is left out.
-TABLES = ("labels", "rows", "classes", "lengths", "scoring", "memory", "seconds_of", "versions", "arguments", "marks")
+TABLES = ("labels", "rows", "classes", "lengths", "scoring", "memory", "seconds_of", "versions", "arguments", "marks", "corpus")
 SHAPES = dict.fromkeys(TABLES, dict) | dict.fromkeys(("baselines", "command", "seeds", "devices", "notes"), list)
 SHAPES |= dict.fromkeys(("seconds", "parameters", "temperature", "cpus"), int | float)
 
@@ -29,7 +30,8 @@ class Run:
         results: all_results.json.
         state: trainer_state.json.
         config: config.json.
-        predictions: predictions.parquet.
+        predictions: of the reported part: predictions.parquet, or predictions_validation.parquet where the test rows have no
+            labels; None of a pre-training.
         missing: what could not be read, each with its reason.
     """
 
@@ -50,6 +52,11 @@ class Run:
     def task(self) -> str | None:
         """The task's name."""
         return self.record.get("task")
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether it learnt from running text."""
+        return "pretrain" in (self.record.get("arguments") or {})
 
     @property
     def kind(self) -> str:
@@ -105,6 +112,14 @@ class Run:
     def history(self) -> list[dict]:
         """What Trainer logged, step by step."""
         return [entry for entry in self.state.get("log_history") or [] if isinstance(entry, dict)]
+
+    def curve(self, key: str) -> list[tuple[int, float]]:
+        """The finite values that were logged under a name, each with its step."""
+        return [
+            (entry["step"], entry[key])
+            for entry in self.history
+            if isinstance(entry.get(key), int | float) and math.isfinite(entry[key]) and "step" in entry
+        ]
 
     def values(self, prefix: str | None) -> dict[str, tuple[float, float, float]]:
         """Metric to value, low and high, of those results under a prefix that have an interval."""
@@ -174,12 +189,20 @@ def read_run(folder: str) -> Run:
     misshapen = {key for key, value in files["record"].items() if not isinstance(value, SHAPES.get(key, object))}
     missing += [f"run.json: {key} is of another kind" for key in sorted(misshapen)]
     files["record"] = {key: value for key, value in files["record"].items() if key not in misshapen}
-    predictions = read_predictions(path / "predictions.parquet", missing)
+    predictions = None
+    if "pretrain" not in (files["record"].get("arguments") or {}):
+        predictions = read_predictions(reported_predictions(path, files["record"]), missing)
     if predictions is None and not any(files.values()):
         raise UserError(
             f"{folder}: holds no run (no run.json, all_results.json or predictions.parquet); give the --output_dir of one"
         )
     return Run(path, predictions=predictions, missing=tuple(missing), **files)
+
+
+def reported_predictions(folder: Path, record: dict) -> Path:
+    """The table of the reported part; predictions.parquet is another one's where the test rows have no labels."""
+    of_part = folder / "predictions_validation.parquet"
+    return of_part if record.get("reported") == "validation" and of_part.exists() else folder / "predictions.parquet"
 
 
 def read_json(path: Path, missing: list[str]) -> dict:
@@ -193,6 +216,15 @@ def read_json(path: Path, missing: list[str]) -> dict:
     except (OSError, ValueError) as error:
         missing.append(f"{path.name}: {error}")
     return {}
+
+
+def read_list(path: Path) -> list[dict]:
+    """The tables of a JSON file; none if it is not there or holds something else."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def read_predictions(path: Path, missing: list[str]) -> pd.DataFrame | None:

@@ -6,7 +6,7 @@ import json
 import shutil
 
 from ..results.predictions import safe_cell
-from ..screen import plain
+from ..screen import one_line, plain, plain_json
 from .predict import Answer, as_tuple
 
 MOST_COLUMNS = 5  # of probabilities that a table shows; of more classes the first
@@ -39,7 +39,7 @@ class Table:
             share = max(answer.probabilities.values(), default=None) if name is None else answer.probabilities.get(name)
             cells.append(f"{'' if share is None else f'{share:.4f}':>{max(SHARE, len(title))}}")
         line = "  ".join([*cells, ""])
-        text = plain(" | ".join(as_tuple(answer.text))).replace("\n", " ").replace("\t", " ")
+        text = one_line(" | ".join(as_tuple(answer.text)))
         return (line + text[: max(self.screen - len(line), 20)]).rstrip() + "\n"
 
 
@@ -55,7 +55,7 @@ class JsonLines:
     def row(self, answer: Answer) -> str:
         texts = dict(zip(("text", "text_pair"), as_tuple(answer.text), strict=False))
         fields = {**texts, "label": answer.label} | ({"probabilities": answer.probabilities} if answer.probabilities else {})
-        return json.dumps(fields, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n"
+        return plain_json(json.dumps(fields, ensure_ascii=False)) + "\n"
 
 
 class Csv:

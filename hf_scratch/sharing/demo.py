@@ -6,6 +6,7 @@ import threading
 
 from ..errors import UserError
 from ..results.attention_map import attention_map
+from ..screen import show
 from .predict import Predictor
 
 MEAN = "mean"  # of all heads
@@ -98,7 +99,7 @@ def serve(page, port: int | None = None, wait: bool = True):
         )
     except OSError as error:
         raise UserError(f"--port {port} cannot be served: {error}; give another, or leave it away") from error
-    print(f"{address} (Ctrl-C ends it)", flush=True)
+    show(f"{address} (Ctrl-C ends it)", flush=True)
     if wait:
         page.block_thread()
     return address

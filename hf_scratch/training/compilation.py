@@ -14,6 +14,7 @@ from torch import nn
 from transformers import TrainerCallback
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..screen import show
 from .padding_free import PaddingFree, Shapes
 
 WARM, TIMED = 3, 7  # steps before a timing, and of it
@@ -114,7 +115,7 @@ class Compilation(TrainerCallback):
         else:
             self.judge_compiled(seconds / tokens, tokens)
         if self.phase is None and state.is_world_process_zero:
-            print(f"  {self.line}", flush=True)
+            show(f"  {self.line}", flush=True)
 
     def judge_plain(self, remaining: float, tokens: float):
         """Begin to compile, if the run lasts long enough."""
@@ -139,7 +140,7 @@ class Compilation(TrainerCallback):
             self.phase = None
             self.undo()
             self.line = f"compiling failed and was undone: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            print(f"  {self.line}", flush=True)
+            show(f"  {self.line}", flush=True)
             return self.free.run(**inputs)
 
     def judge_compiled(self, compiled: float, tokens: float):

@@ -44,7 +44,7 @@ def usable_length(args, tokenizer, say) -> int:
     positions = getattr(load_config(args.model), "max_position_embeddings", None)
     length = tokenization.usable_length(args.pretrain.max_seq_length, tokenizer, positions)
     if length < args.pretrain.max_seq_length:
-        say(f"  note: max_seq_length {args.pretrain.max_seq_length} is lowered to {length}, the most that the model takes")
+        say.note(f"max_seq_length {args.pretrain.max_seq_length} is lowered to {length}, the most that the model takes")
     if positions and positions > 0:
         tokenizer.model_max_length = positions  # whoever fine-tunes may use longer inputs
     return length

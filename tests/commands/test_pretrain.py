@@ -54,7 +54,12 @@ def test_the_whole_flow_leaves_a_model_that_others_load_and_that_fine_tunes(flag
     assert record["arguments"]["pretrain"]["objective"] == "mlm+nsp" and record["results"] and record["versions"]["torch"]
     proof = json.loads((folder / "roundtrip.json").read_text())
     assert all(value for key, value in proof.items() if key.endswith("_equal"))
-    assert (folder / "README.md").exists() and "held out" in capsys.readouterr().out
+    assert "held out" in capsys.readouterr().out and "report/loss.png" in (folder / "README.md").read_text("utf-8")
+    page = (folder / "report" / "report.html").read_text("utf-8")
+    assert "Not shown" not in page and "could not be read" not in page and record["seconds_of"].keys() >= {"train", "certify"}
+    assert (
+        json.loads((folder / "trainer_state.json").read_text())["log_history"][-2]["eval_mlm_loss"] == results["eval_mlm_loss"]
+    )
     assert pipeline("fill-mask", model=str(folder))("the cat [MASK] .")
     assert main(flags) == 2 and "holds a run" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from hf_scratch.results import plots
 from hf_scratch.results.card import markdown, write_card
 from hf_scratch.results.report import write_report
+from hf_scratch.screen import plain
 from tests.runs import EVIL, make_run
 
 
@@ -79,7 +80,7 @@ def test_every_text_is_a_plain_paragraph(text):
     seen = re.sub(r"<[^>]+>", "", rendered(markdown(text)))
     for sign, entity in (("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("&", "&amp;")):
         seen = seen.replace(entity, sign)
-    assert seen.strip() == " ".join(text.replace("\x1b", "").replace("\u202e", "").split())
+    assert seen.strip() == " ".join(plain(text).split())
     assert set(re.findall(r"<(\w+)", rendered(markdown(text)))) == {"p"}
 
 

@@ -74,7 +74,7 @@ def test_a_marked_run_says_so_in_every_row(tmp_path):
         ("\r=1", "' =1"),
         ("\uff1d1", "'\uff1d1"),
         ("1 = 1", "1 = 1"),
-        ("\x1b[2Jgone\x07", " [2Jgone "),
+        ("\x1b[2Jgone\x07", r"\x1b[2Jgone\x07"),
         ("two\r\nlines\u2028more", "two  lines more"),
         (" a ", " a "),
         ("", ""),

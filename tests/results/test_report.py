@@ -8,7 +8,7 @@ import pytest
 
 from hf_scratch.errors import UserError
 from hf_scratch.results import plots
-from hf_scratch.results.report import without_folders, write_report
+from hf_scratch.results.report import write_report
 from tests.runs import make_run
 
 KINDS = ("classification", "ordinal", "multi_label", "regression")
@@ -66,7 +66,7 @@ def test_the_page_is_whole_and_asks_for_nothing_outside(made, kind):
 def test_a_text_is_shown_as_it_is_and_nothing_in_it_is_obeyed(made):
     _, text = made["classification"]
     shown = "".join(Page(text).words)
-    assert '<script>alert("x")</script> & [31m $x^2$ | [a](b)' in shown
+    assert '<script>alert("x")</script> & \\x1b[31m\\u202e $x^2$ | [a](b)' in shown
     assert "\x1b" not in text and "\u202e" not in text and "<b>good</b>" in shown
 
 
@@ -95,22 +95,6 @@ def test_a_shared_page_has_no_path_of_this_machine(unseen, made, tmp_path):
     shutil.copytree(made["classification"][0], tmp_path / "run")
     text = write_report(str(tmp_path / "run"), shared=True).read_text("utf-8")
     assert "/home/me" not in text and "run_glue_style.py" in text and "my rows.csv" in text and str(tmp_path) not in text
-
-
-@pytest.mark.parametrize(
-    ("word", "shown"),
-    [
-        ("--output_dir=/home/me/runs/x", "--output_dir=x"),
-        ("~/rows.csv", "rows.csv"),
-        ("../rows.csv", "rows.csv"),
-        (r"C:\Users\me\rows.csv", "rows.csv"),
-        ("google-bert/bert-base-cased", "google-bert/bert-base-cased"),
-        ("package://a/b", "package://a/b"),
-        ("--learning_rate=1e-3", "--learning_rate=1e-3"),
-    ],
-)
-def test_a_path_loses_its_folders_and_a_name_keeps_its_slash(word, shown):
-    assert without_folders(word) == shown
 
 
 @pytest.fixture
@@ -180,3 +164,16 @@ def test_a_reader_is_warned_of_a_run_that_is_no_good(unseen, tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"holds no run .* give the --output_dir of one"):
         write_report(str(tmp_path))
+
+
+def test_a_run_whose_test_rows_have_no_labels_is_shown_by_its_validation_part(unseen, tmp_path):
+    folder = make_run(tmp_path / "run", reported="validation", rows={"train": 97, "validation": 61, "test": 13})
+    table = pd.read_parquet(folder / "predictions.parquet")
+    table.to_parquet(folder / "predictions_validation.parquet")
+    table.assign(label=None, text="a test row").to_parquet(folder / "predictions.parquet")
+    results = json.loads((folder / "all_results.json").read_text())
+    results |= {key.replace("test_", "eval_"): value for key, value in results.items()}
+    (folder / "all_results.json").write_text(json.dumps(results))
+    text = write_report(str(folder)).read_text("utf-8")
+    assert "validation part, 60 rows" in text and "here is of the validation part" in text
+    assert "Not shown" not in text and "a test row" not in text
