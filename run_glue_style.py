@@ -160,12 +160,13 @@ def read_data(args: RunArguments, task: tasks.Task, say):
         evaluates=evaluates,
         predicts=args.training.do_predict,
     )
+    missing = sources.about_diagnostics(splits_as_read, task) if args.training.do_predict else None
+    carving = splits.about_carving(examples, parts, args.data)
+    del splits_as_read, examples  # parts that were carved are files of their own: two copies of the texts would fill memory
     say(f"{task.name}: {doctor.describe(parts, labels)}")
     say(f"  text from {' and '.join(task.text_columns)}, labels from {' and '.join(task.label_columns)}")
     for note in labels.notes:
         say(f"  {note}")
-    missing = sources.about_diagnostics(splits_as_read, task) if args.training.do_predict else None
-    carving = splits.about_carving(examples, parts, args.data)
     for note in filter(None, [missing, carving, *marks_of(args, parts, labels).values()]):
         say.note(note)
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
@@ -36,8 +37,20 @@ def contiguous(rows: Dataset) -> Dataset:
         return rows
     if len(rows) <= ROWS_AT_ONCE:
         return rows.flatten_indices(keep_in_memory=True)
-    name = Path(get_temporary_cache_files_directory(), f"{secrets.token_hex(8)}.arrow")
-    return rows.flatten_indices(cache_file_name=str(name), writer_batch_size=ROWS_AT_ONCE)
+    options = {"cache_file_name": str(Path(get_temporary_cache_files_directory(), f"{secrets.token_hex(8)}.arrow"))}
+    options |= {"writer_batch_size": ROWS_AT_ONCE}
+    chosen = rows._indices.column(0).to_numpy()
+    if (chosen[1:] <= chosen[:-1]).any():
+        return rows.flatten_indices(**options)  # fetches one row after the other
+    whole = Dataset(rows.data, rows.info, rows.split).with_format("arrow")
+    is_chosen = np.zeros(len(whole), bool)
+    is_chosen[chosen] = True
+
+    def chosen_of(table, places):
+        return table.filter(pa.array(is_chosen[places]))
+
+    options |= {"features": rows.features, "new_fingerprint": secrets.token_hex(8)}
+    return whole.map(chosen_of, with_indices=True, batched=True, batch_size=ROWS_AT_ONCE, **options).with_format(None)
 
 
 def with_column(rows: Dataset, name: str, cells) -> Dataset:

@@ -115,6 +115,7 @@ def steps(tokenizer: PreTrainedTokenizerBase, args: DataArguments, cache_dir: st
 
     start = time.perf_counter()
     parts = splits.choose_parts(examples, args, labels, selects=True, evaluates=True)
+    del rows, examples  # as a run does
     yield "carve parts", time.perf_counter() - start, parts
 
     start = time.perf_counter()

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, concatenate_datasets
 
 from hf_scratch.data import arrow
 from hf_scratch.data.arrow import arrow_column, contiguous, count_tokens, iterate_texts, with_column
@@ -38,12 +38,30 @@ def test_a_column_is_added_or_replaced(cells):
     assert with_column(added.select([1]), "label", [9]).to_dict() == {"text": ["b"], "label": [9]}
 
 
-@pytest.mark.parametrize("order", [[6, 0], [5, 1, 4, 2, 6]])
+ORDERS = {"few": [6, 0], "mixed": [5, 1, 4, 2, 6], "rising": [0, 2, 3, 6], "repeated": [1, 2, 2, 5], "late": [3, 4, 5, 6]}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_selected_rows_are_written_out_in_their_order(order):
-    rows = contiguous(ROWS.select(order))
-    assert rows._indices is None and rows.to_dict() == ROWS.select(order).to_dict()
+    selected = ROWS.select(order)
+    rows = contiguous(selected)
+    assert rows._indices is None and rows.to_dict() == selected.to_dict()
+    assert rows.features == ROWS.features and rows.format == ROWS.format
     assert contiguous(rows) is rows
     assert rows.data.column("text").num_chunks < len(order)
+
+
+def test_what_is_written_out_is_the_same_twice_and_for_rows_of_two_files():
+    two = concatenate_datasets([ROWS.select(range(5)), ROWS]).cast_column("label", ClassLabel(num_classes=7))
+    selected = two.select([1, 3, 4, 5, 9, 11])
+    rows = contiguous(selected)
+    assert rows.to_dict() == contiguous(selected).to_dict() == selected.to_dict()
+    assert rows.features == two.features
+
+
+def test_no_row_is_fetched_alone_if_they_stand_in_the_order_of_the_file(monkeypatch):
+    monkeypatch.setattr(Dataset, "flatten_indices", None)
+    assert contiguous(ROWS.select([0, 2, 3, 6]))["label"][:] == [0, 2, 3, 6]
 
 
 def test_tokens_are_counted():
