@@ -39,6 +39,8 @@ def run(args) -> int:
             f"sources of texts: {' and '.join(named) or 'none'}, but there must be one; give texts, or --file FILE, or - for "
             "standard input: exactly one of them"
         )
+    if named == ["-"] and sys.stdin is None:
+        raise UserError("- reads standard input, but it is closed; pipe texts into it, or give --file FILE")
     if args.max_tokens_per_batch is not None and args.max_tokens_per_batch < 1:
         raise UserError(f"--max_tokens_per_batch is {args.max_tokens_per_batch}, but it must be at least 1; leave it away")
     import torch
@@ -73,7 +75,8 @@ def windows_of(args):
     elif args.text == ["-"]:
         yield from live_windows(lines(sys.stdin.buffer, args.pairs))
     else:
-        yield from in_windows(map(split_pair, args.text) if args.pairs else args.text)
+        texts = [os.fsencode(text).decode("utf-8", errors="replace") for text in args.text]
+        yield from in_windows(map(split_pair, texts) if args.pairs else texts)
 
 
 def write(text: str):

@@ -98,6 +98,9 @@ class Access:
             cache_dir = kept_under(digest_of_files(folder, content), self.cache_dir)
         mode = DownloadMode.REUSE_CACHE_IF_EXISTS if self.overwrite else None
         options |= {"cache_dir": cache_dir, "token": self.token, "revision": self.revision, "download_mode": mode}
+        datasets.utils.logging.set_verbosity(logging.CRITICAL)  # its errors are raised too, and we tell them once
+        if not sys.stderr.isatty():
+            datasets.disable_progress_bars()
         return load_dataset(path, config, **options)
 
 
@@ -111,9 +114,6 @@ def load_splits(task: Task, access: Access = Access()) -> DatasetDict:
     Raises:
         UserError: if a file is missing, unreadable or of an unknown kind, the Hub cannot be reached, or there is no such split.
     """
-    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # its errors are raised too, and we tell them once
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
     files = task.files or {}
     splits = DatasetDict({split: load_file(file, access) for split, file in files.items()}) or load_data_set(task, access)
     splits = settle_splits(splits, task)
@@ -148,7 +148,11 @@ def settle_splits(splits: DatasetDict, task: Task) -> DatasetDict:
 
 
 def load_file(address: str, access: Access = Access()) -> Dataset:
-    """Read one file through `datasets`."""
+    """Read one file through `datasets`.
+
+    Raises:
+        UserError: if it is missing, unreadable or of an unknown kind, or its rows have more cells than its header.
+    """
     if "://" in address and not address.startswith("package://"):
         raise UserError(f"{address}: is an address on a network, but files are read from this machine; download it first")
     path = Path(resolve_address(address))
@@ -162,10 +166,18 @@ def load_file(address: str, access: Access = Access()) -> Dataset:
     check_file(address, path, kind)
     builder, options = BUILDERS[kind]
     try:
-        return access.load(builder, content=[path.resolve()], data_files=str(path), split="train", **options)
+        rows = access.load(builder, content=[path.resolve()], data_files=str(path), split="train", **options)
     except Exception as error:  # each reader has its own kinds of error; the deepest one says what is wrong
         fault, remedy = explain(path, kind, deepest_cause(error))
         raise UserError(f"{address}: {fault}; {remedy}") from error
+    if builder == "csv" and any(
+        name.startswith("__index_level_") for name in rows.column_names
+    ):  # pandas takes them for an index
+        raise UserError(
+            f"{address}: its rows have more cells than its header, so that every column would be another; "
+            'put a text that holds a separator into quotes: "..."'
+        )
+    return rows
 
 
 def kind_of(path: Path) -> str:

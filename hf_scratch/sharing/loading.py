@@ -28,7 +28,7 @@ def load(name: str, args: ModelArguments | None = None):
         args: `token`, `model_revision`, `trust_remote_code` and `cache_dir` count.
 
     Raises:
-        UserError: if it cannot be loaded, or no Auto class gives the class that saved it.
+        UserError: if it cannot be loaded, no Auto class gives the class that saved it, or its tokenizer is missing.
     """
     args = args or ModelArguments()
     if not sys.stderr.isatty():
@@ -40,7 +40,13 @@ def load(name: str, args: ModelArguments | None = None):
     if not own:
         known = ", ".join(name_of_class(auto_class, config) for auto_class in classes) or "no model"
         raise UserError(f"{name}: was saved by {architecture}, but its configuration gives {known}; give another checkpoint")
-    return from_hub_or_disk(own[0], name, args).eval(), from_hub_or_disk(AutoTokenizer, name, args)
+    tokenizer = from_hub_or_disk(AutoTokenizer, name, args)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers builds where there are no files
+        raise UserError(
+            f"{name}: its tokenizer knows no words, but a text is read by them; put the files of the tokenizer that the model "
+            "was trained with beside it (tokenizer.json, or vocab.txt)"
+        )
+    return from_hub_or_disk(own[0], name, args).eval(), tokenizer
 
 
 def name_of_class(auto_class, config) -> str:

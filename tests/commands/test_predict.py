@@ -69,6 +69,14 @@ def test_an_encoder_without_a_classifier_is_refused(tiny_bert, capsys):
     assert "holds BertModel, but a classifier is needed" in capsys.readouterr().err
 
 
+def test_standard_input_that_is_closed_and_words_in_no_encoding(model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["predict", model, "-"]) == 2
+    assert "- reads standard input, but it is closed; pipe texts into it" in capsys.readouterr().err
+    assert main(["predict", model, os.fsdecode(b"a film \xff"), "--format", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "a film \ufffd"
+
+
 @pytest.mark.slow
 def test_a_reader_that_has_seen_enough_ends_an_endless_stream(model):
     command = [sys.executable, "-m", "hf_scratch", "predict", model, "-", "--format", "jsonl"]

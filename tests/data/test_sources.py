@@ -155,6 +155,12 @@ def test_what_is_kept_is_read_again_if_asked(tmp_path):
             r"line 2 is not in UTF-8 \(as Latin-1 it reads 'café,1'\); convert it",
         ),
         ("ragged.csv", b"text,label\na,1\nb,0,5,6\n", r"line 3 has 4 cells, but the header 2; put a text"),
+        (
+            "shifted.csv",
+            b"text,label\na film, fine,1\nan end, dull,0\n",
+            "its rows have more cells than its header, so that every",
+        ),
+        ("shifted.tsv", b"text\tlabel\na\tb\tc\td\n", "its rows have more cells than its header"),
         ("noise.parquet", b"no parquet", r"begins with b'no parquet', but a file that ends in \.parquet does not"),
         ("noise.json", b"{nope", r"cannot be read as \.json \(JSON parse error"),
         ("noise.csv.gz", b"no gzip", r"begins with b'no gzip', but a file that ends in \.gz does not"),

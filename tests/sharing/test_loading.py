@@ -36,3 +36,9 @@ def test_a_class_that_nobody_gives_is_refused(tiny_bert, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="was saved by BertForEverything, but its configuration gives BertModel, "):
         load(str(tmp_path))
+
+
+def test_a_tokenizer_that_transformers_made_up_is_refused(tiny_bert, tmp_path):
+    BertForSequenceClassification.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"knows no words, .*; put the files of the tokenizer .* beside it \(tokenizer.json"):
+        load(str(tmp_path))
