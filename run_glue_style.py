@@ -76,6 +76,7 @@ def run(args: RunArguments):
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size)
     launch.check_sharding(args.training)
+    launch.end_with_launcher()
     if args.results.dry_run and args.training.world_size > 1:
         raise UserError(
             f"--dry_run on {args.training.world_size} processes, but it measures one; start it without the launcher"

@@ -35,6 +35,7 @@ def run(args) -> int:
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
     launch.check_sharding(args.training)
+    launch.end_with_launcher()
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
     resume = find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)

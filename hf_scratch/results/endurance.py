@@ -1,5 +1,6 @@
 """Kill runs again and again, go on with them, and compare what they end in with a run that was never killed."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from ..errors import UserError
 
@@ -80,13 +83,18 @@ def start(flags: list[str], folder: Path, processes: int) -> subprocess.Popen:
     elif folder.exists():
         command.append("--overwrite_output_dir")
     with open(f"{folder}.log", "wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
 def end(process: subprocess.Popen):
-    """End a run's processes at once, as a machine that loses its power does."""
-    os.killpg(process.pid, signal.SIGKILL)
+    """End a run's processes at once, as a machine that loses its power does; a launcher's are no part of its group."""
+    process.send_signal(signal.SIGSTOP)  # or it would see them end
+    processes = psutil.Process(process.pid).children(recursive=True)
+    for one in (*processes, process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
     process.wait()
+    psutil.wait_procs(processes)
 
 
 def wait_until(condition, process: subprocess.Popen, log: Path):

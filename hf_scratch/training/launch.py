@@ -1,8 +1,11 @@
 """How many processes a run has, how many were asked for, and the command that starts it again."""
 
+import ctypes
 import os
 import shlex
+import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -15,6 +18,7 @@ from .arguments import RunArguments, hide_token
 LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "accelerate.commands.launch")
 # Of a process among several; what it starts must not take itself for one of them.
 OF_A_LAUNCH = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 DROPPED = ("--resume_from_checkpoint", "--overwrite_output_dir")
 
 
@@ -35,6 +39,15 @@ def check_processes(running: int, script: str = "run_glue_style.py"):
             f"starts one where it was told --cpu); start them with torchrun --nproc_per_node {asked} {script} ... "
             "--use_cpu (or without --use_cpu on GPUs)"
         )
+
+
+def end_with_launcher():
+    """Take the end of the launcher, even by SIGKILL, for a request to stop.
+
+    Its processes would go on alone, and write into the folder of whoever goes on with the run. (Linux tells them, others not.)
+    """
+    if sys.platform == "linux" and launcher():
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_sharding(training: TrainingArguments):
@@ -81,8 +94,9 @@ def value_of(words: list[str], flag: str) -> str | None:
     return None
 
 
+@cache
 def launcher() -> list[str]:
-    """The command line of the launcher that started this process; empty if a person or a script did."""
+    """The command line of the launcher that started this process, if it has ended since too; empty if nobody launched it."""
     try:
         words = psutil.Process().parent().cmdline()
     except (psutil.Error, AttributeError):

@@ -1,9 +1,11 @@
 import json
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hf_scratch.__main__ import main
@@ -65,3 +67,14 @@ def test_a_run_that_ends_by_itself_is_told_with_what_it_said(tmp_path):
     (tmp_path / "whole.log").write_text("error: no such file")
     with pytest.raises(UserError, match=r"'whole' ended by itself with code 2, but .*--flags: error: no such file"):
         endurance.wait_until(lambda: False, process, tmp_path / "whole.log")
+
+
+def test_all_processes_of_a_run_end_even_those_of_a_session_of_their_own(tmp_path):
+    """As the processes are that torchrun starts."""
+    sleep = f"open({str(tmp_path / 'begun')!r}, 'w').close(); import time; time.sleep(600)"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleep!r}], start_new_session=True).wait()"
+    process = subprocess.Popen([sys.executable, "-c", start])
+    endurance.wait_until((tmp_path / "begun").exists, process, tmp_path / "log")
+    (child,) = psutil.Process(process.pid).children()
+    endurance.end(process)
+    assert process.returncode == -signal.SIGKILL and not child.is_running()

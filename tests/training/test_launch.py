@@ -1,3 +1,8 @@
+import os
+import select
+import signal
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +62,29 @@ def test_shards_without_devices_to_hold_them_are_refused(fsdp, environment, proc
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
     launch.check_sharding(SimpleNamespace(fsdp=None, world_size=processes, device=torch.device(device)))
     launch.check_sharding(SimpleNamespace(fsdp=True, world_size=2, device=torch.device("cuda:0")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+@pytest.mark.parametrize("launched", [True, False])
+def test_a_process_ends_with_its_launcher(launched, monkeypatch):
+    monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"] * launched)
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        if os.fork() == 0:
+            launch.end_with_launcher()
+            os.write(write, f"{os.getpid()}".encode())
+        time.sleep(60)
+        os._exit(0)
+    child = int(os.read(read, 16))
+    os.close(write)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    ended = select.select([read], [], [], 10 if launched else 0.1)[0]  # nobody is left who could write
+    os.close(read)
+    if not launched:
+        os.kill(child, signal.SIGKILL)
+    assert bool(ended) == launched
 
 
 @pytest.fixture
