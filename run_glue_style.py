@@ -162,13 +162,13 @@ def read_data(args: RunArguments, task: tasks.Task, say):
         predicts=args.training.do_predict,
     )
     missing = sources.about_diagnostics(splits_as_read, task) if args.training.do_predict else None
-    carving = splits.about_carving(examples, parts, args.data)
+    carving = splits.about_carving(examples, parts, args.data, labels)
     del splits_as_read, examples  # parts that were carved are files of their own: two copies of the texts would fill memory
     say(f"{task.name}: {doctor.describe(parts, labels)}")
     say(f"  text from {' and '.join(task.text_columns)}, labels from {' and '.join(task.label_columns)}")
     for note in labels.notes:
         say(f"  {note}")
-    for note in filter(None, [missing, carving, *marks_of(args, parts, labels).values()]):
+    for note in filter(None, [missing, *carving, *marks_of(args, parts, labels).values()]):
         say.note(note)
     for finding in doctor.refuse(doctor.examine(parts, labels, args.data.strict)):
         say.note(finding.message)
@@ -381,7 +381,9 @@ def compare(args: RunArguments, outcome: Outcome, part: str, is_reported: bool, 
     sentence = summary.verdict(scoring, rows, count, level) if baselines else ""
     if is_reported or "mismatched" in part:
         title = f"{task}, {part.replace('_', ' ')} part, {count:,} rows, {100 * level:g}% intervals"
-        say(f"\n{summary.table(rows, title, scoring)}\n{sentence}\n")
+        say("\n".join(["", summary.table(rows, title, scoring), *filter(None, [sentence]), ""]))
+    if constant := summary.one_answer(outcome.predicted, outcome.labels):
+        say.note(f"in the {part} part {constant}")
     if permutation := outcome.labels.single and find_permutation(outcome.gold, outcome.predicted, outcome.labels.names):
         outcome.metrics[f"{PREFIXES[part]}_permuted_accuracy"] = permutation.permuted_accuracy
         files.write_record(args.training.output_dir, label_permutation=permutation.names)

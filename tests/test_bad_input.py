@@ -286,10 +286,6 @@ CASES = {
         ["the label GOOD", "(rows 1)", "training does not (bad, good)", "Did you mean good?", "mend the label"],
     ),
     # Parts
-    "a class of one row": (
-        file(HEADER + ROWS + "so so,fair\n"),
-        ["cannot be carved", "in 3 classes", "drop the classes with few texts"],
-    ),
     "too few rows": (
         file(HEADER + "a,good\nb,bad\n"),
         ["cannot be carved", "with 2 different texts in 2 classes", "give files for the parts or more rows"],

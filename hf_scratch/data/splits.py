@@ -118,15 +118,23 @@ def share_rows(one: Dataset | None, other: Dataset | None) -> bool:
     return one is not None and other is not None and not set(one["id"]).isdisjoint(other["id"])
 
 
-def about_carving(examples: DatasetDict, parts: DatasetDict, args: DataArguments) -> str | None:
-    """That parts carved from many rows are smaller than a tenth of them, if they are."""
+def about_carving(examples: DatasetDict, parts: DatasetDict, args: DataArguments, labels: Labels) -> list[str]:
+    """That parts carved from many rows are smaller than a tenth of them, and that they lack classes, if so."""
     carved = [part for part in parts if part != "train" and parts[part][0]["id"].startswith("train/")]
-    if not carved or args.validation_fraction is not None or FRACTION * len(examples["train"]) <= MOST:
-        return None
-    return (
-        f"carved from training: {' and '.join(carved)}, {MOST:,} texts each, which tell an accuracy to a point; "
-        "--validation_fraction takes more"
-    )
+    told = []
+    if carved and args.validation_fraction is None and FRACTION * len(examples["train"]) > MOST:
+        told.append(
+            f"carved from training: {' and '.join(carved)}, {MOST:,} texts each, which tell an accuracy to a point; "
+            "--validation_fraction takes more"
+        )
+    for part in carved if labels.single else ():
+        lacking = [repr(labels.names[id_]) for id_ in sorted({*parts["train"]["label"]} - {*parts[part]["label"]})]
+        if lacking:
+            told.append(
+                f"the carved {part} part has no row of {len(lacking)} of the classes, {', '.join(lacking[:5])}"
+                f"{', ...' if len(lacking) > 5 else ''}, so that no number of it tells of them; add rows of them, or join them"
+            )
+    return told
 
 
 def labelled_rows(rows: Dataset | None, labels: Labels) -> Dataset | None:
@@ -141,6 +149,9 @@ def carve(
     rows: Dataset, names: list[str], labels: Labels, fraction: float | None, seed: int
 ) -> tuple[Dataset, dict[str, Dataset]]:
     """Split off stratified parts of one size; rows with the same text stay together, on one side.
+
+    A class with fewer texts than there are sides stays in training: a part without it tells nothing of it, a training part
+    without it learns nothing of it.
 
     Args:
         rows: of the training part.
@@ -161,8 +172,11 @@ def carve(
         raise UserError(f"--validation_fraction is {fraction:g}, but it must be above 0 and below 0.5; try {FRACTION}")
     first, group = groups_of_texts(rows)
     strata = stratify(rows, labels)[first]
-    rest = np.arange(len(first))
-    size = min(math.ceil(FRACTION * len(rest)), MOST) if fraction is None else math.ceil(fraction * len(rest))
+    values, counts = np.unique(strata, return_counts=True)
+    few = values[counts <= len(names)]
+    rare = np.isin(strata, few if len(values) - len(few) > 1 else [])  # a part of one class tells nothing
+    rest = (~rare).nonzero()[0]
+    size = min(math.ceil(FRACTION * len(first)), MOST) if fraction is None else math.ceil(fraction * len(first))
     carved = {}
     for name in names:
         try:
@@ -170,11 +184,12 @@ def carve(
         except ValueError as error:
             raise UserError(
                 f"a {name} part of {size} texts cannot be carved from the training part, with {len(first)} different texts in "
-                f"{len(set(strata))} {'classes' if labels.single else 'groups'} ({error}); give files for the parts or more "
-                "rows, try another --validation_fraction, or drop the classes with few texts"
+                f"{len(values)} {'classes' if labels.single else 'groups'} ({error}); give files for the parts or more rows, "
+                "or try another --validation_fraction"
             ) from error
         rest.sort()
         carved[name] = rows.select(np.isin(group, part).nonzero()[0])
+    rest = np.concatenate([rest, rare.nonzero()[0]])
     return rows.select(np.isin(group, rest).nonzero()[0]), carved
 
 

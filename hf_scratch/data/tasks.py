@@ -125,7 +125,9 @@ def choose_task(args: DataArguments) -> Task:
         task = Task(args.dataset_name.rstrip("/").split("/")[-1], dataset=args.dataset_name)
     else:
         files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-        name = PurePath(args.train_file).name.split(".")[0] or "files"
+        path = PurePath(args.train_file)
+        name = path.name.split(".")[0] or "files"
+        name = path.parent.name if name == "train" and path.parent.name else name  # what it is, not its part
         task = Task(name, files={split: file for split, file in files.items() if file})
     return with_flags(task, args)
 

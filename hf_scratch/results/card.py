@@ -39,6 +39,7 @@ ARGUMENTS = (
     *("lr_scheduler_type", "warmup_steps", "weight_decay", "label_smoothing_factor", "optim", "bf16", "fp16", "seed"),
 )
 MOST_CLASSES = 100
+OTHER_PARTS = {"eval_mismatched": "On the mismatched validation part", "test_mismatched": "On the mismatched test part"}
 
 
 def write_card(folder: str):
@@ -76,7 +77,7 @@ def metadata(run: Run) -> ModelCardData:
             dataset_name=plain(run.task or "text"),
             dataset_split=run.part,
             metric_type=metric,
-            metric_name=metric_words(metric),
+            metric_name=", ".join(map(metric_words, [metric, *run.marks])),
             metric_value=float(value),
         )
         for metric, (value, _, _) in shown(run).items()
@@ -123,7 +124,15 @@ def results(run: Run) -> str:
     told = f"The logits are divided by a temperature of {temperature:.2f}, fitted on {rows} rows." if temperature else ""
     marks = "\n\n".join(f"**{markdown(mark)}**" for mark in run.marks.values())
     parts = (f"## Results on the {run.part} part", marks, collapsed, "\n".join(lines), level + percent, verdict, told)
-    return "\n\n".join(filter(None, parts))
+    return "\n\n".join(filter(None, (*parts, mismatched(run))))
+
+
+def mismatched(run: Run) -> str:
+    """The headline on MNLI's rows of other genres, which its readers look for."""
+    metric = run.headline
+    found = {prefix: run.values(prefix).get(metric) for prefix in ("eval_mismatched", "test_mismatched")}
+    told = [f"{OTHER_PARTS[prefix]}: {metric_words(metric)} {cell(run, metric, *of)}." for prefix, of in found.items() if of]
+    return " ".join(told)
 
 
 def cell(run: Run, metric: str, *numbers: float) -> str:
@@ -142,8 +151,10 @@ def use(run: Run) -> str:
     """How to load it; with trust only where the folder carries code."""
     trust = ", trust_remote_code=True" if "auto_map" in run.config else ""
     every = ', top_k=None, function_to_apply="none"' if run.kind == "regression" else ""
+    pairs = run.predictions is not None and "text_pair" in run.predictions
+    asked = '{"text": "...", "text_pair": "..."}' if pairs else '"..."'
     name = json.dumps(run.folder.resolve().name)
-    code = f'classify = pipeline("text-classification", model={name}{trust})\nprint(classify("..."{every}))'
+    code = f'classify = pipeline("text-classification", model={name}{trust})\nprint(classify({asked}{every}))'
     loaded = f"## Use\n\n```python\nfrom transformers import pipeline\n\n{code}\n```"
     return "\n\n".join(filter(None, (loaded, cutting(run))))
 
@@ -179,7 +190,7 @@ def training(run: Run, group: str = "data") -> str:
     rows = [f"| {name} | {markdown(str(flags[name]))} |" for name in ARGUMENTS if flags.get(name) not in (None, False)]
     if length := run.argument(group, "max_seq_length"):
         rows.append(f"| max_seq_length | {length} |")
-    sizes = ", ".join(f"{count:,} {markdown(part)}" for part, count in (run.record.get("rows") or {}).items())
+    sizes = ", ".join(f"{count:,} {part}" for part, count in (run.record.get("rows") or {}).items())
     versions = ", ".join(f"{name} {version}" for name, version in (run.record.get("versions") or {}).items() if version)
     seconds, cores = run.record.get("seconds"), run.record.get("cpus")
     machine = ", ".join(run.record.get("devices") or []) or (f"{cores} CPU cores" if cores else "")

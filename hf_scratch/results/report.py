@@ -44,7 +44,7 @@ def is_percent(run: Run, metric: str) -> bool:
 def score_text(run: Run, metric: str, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{100 * value:.1f}" if is_percent(run, metric) else f"{value:.3f}"
+    return f"{round(100 * value, 1) + 0.0:.1f}" if is_percent(run, metric) else f"{round(value, 3) + 0.0:.3f}"  # no -0.0
 
 
 def share_text(value: float | None) -> str:

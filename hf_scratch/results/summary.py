@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from ..data.labels import Labels
 from .baselines import Baseline
 from .counts import OF_COUNTS
 from .intervals import percentile, resample
@@ -117,7 +120,7 @@ def verdict(scoring: Scoring, rows: Sequence[Row], count: int, level: float) -> 
     sentence = f"{model.name} is {rank if gap else 'as good as'} {best.name} in {headline.replace('_', ' ')}"
     if count < FEWEST:
         return f"{sentence}, but {count} test rows are too few to tell anything; {FEWEST} or more give an interval."
-    if best.lead[headline][0] <= 0 <= best.lead[headline][1]:
+    if gap and best.lead[headline][0] <= 0 <= best.lead[headline][1]:
         return f"{sentence}, but {count:,} rows do not tell them apart {interval}."
     return f"{sentence} {interval}."
 
@@ -125,3 +128,17 @@ def verdict(scoring: Scoring, rows: Sequence[Row], count: int, level: float) -> 
 def written(percent: bool, *numbers: float) -> list[str]:
     """Differences as text, in points or as they are."""
     return [f"{100 * number:+.1f}" if percent else f"{number:+.3f}" for number in numbers]
+
+
+def one_answer(predicted: np.ndarray, labels: Labels) -> str | None:
+    """That every row gets the same class, if so: some metrics flatter that.
+
+    Args:
+        predicted: class ids of the labelled rows, `(N,)`.
+        labels: of the task.
+    """
+    if not labels.single or len(predicted) < FEWEST or np.ptp(predicted):
+        return None
+    return (
+        f"every row is answered {labels.names[predicted[0]]!r}; train longer, or try another learning rate or --class_weights"
+    )

@@ -190,6 +190,22 @@ def test_too_few_rows_to_carve_from(count, classes):
         choose(train=rows(count, classes=classes))
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_class_with_too_few_texts_for_all_parts_stays_in_training(count, seed):
+    rare = [{"id": f"train/{211 + row}", "text": f"odd {row}", "label": 2} for row in range(count)]
+    train = Dataset.from_list([*rows(211), *rare])
+    labels = Labels("classification", ("a", "b", "odd"))
+    parts = choose(train=train, labels=labels, flags={"split_seed": seed})
+    assert Counter(parts["train"]["label"])[2] == count and sum(map(len, parts.values())) == 211 + count
+    told = splits.about_carving(DatasetDict(train=train), parts, DataArguments(), labels)
+    assert told == [
+        f"the carved {part} part has no row of 1 of the classes, 'odd', so that no number of it tells of them; add rows of "
+        "them, or join them"
+        for part in ("validation", "test")
+    ]
+
+
 def test_data_without_training_rows():
     with pytest.raises(UserError, match="the data have the parts test, but training needs one called train; rename it"):
         choose(test=rows(53))
@@ -298,13 +314,13 @@ def test_of_many_rows_ten_thousand_are_enough(monkeypatch):
     examples = DatasetDict(train=rows(211))
     parts = choose(train=examples["train"])
     assert sizes(parts) == {"train": 177, "validation": 17, "test": 17}
-    told = splits.about_carving(examples, parts, DataArguments())
+    (told,) = splits.about_carving(examples, parts, DataArguments(), LABELS)
     assert told.startswith("carved from training: validation and test, 17 texts each, which tell an accuracy to a point")
     asked = {"validation_fraction": 0.1}
     assert sizes(choose(train=rows(211), flags=asked)) == {"train": 167, "validation": 22, "test": 22}
-    assert splits.about_carving(examples, parts, DataArguments(**asked)) is None
+    assert splits.about_carving(examples, parts, DataArguments(**asked), LABELS) == []
     given = choose(train=rows(211), validation=rows(31, "validation"), selects=False)
-    assert splits.about_carving(examples, given, DataArguments()) is None
+    assert splits.about_carving(examples, given, DataArguments(), LABELS) == []
 
 
 # Selecting on what is reported

@@ -58,6 +58,11 @@ def test_files_become_splits():
     assert task.text_columns == () and task.label_columns == ()
 
 
+@pytest.mark.parametrize(("file", "name"), [("trec/train.parquet", "trec"), ("train.csv", "train"), ("a/b.csv", "b")])
+def test_a_file_that_is_named_after_its_part_is_called_by_its_folder(file, name):
+    assert choose(train_file=file).name == name
+
+
 def test_a_file_without_a_name_still_has_a_task_name():
     assert choose(train_file="folder/.csv").name == "files"
 

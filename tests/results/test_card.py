@@ -1,6 +1,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import ModelCard, metadata_eval_result
@@ -141,3 +142,21 @@ def test_a_temperature_that_was_fitted_on_the_reported_rows_is_told_so(write):
 )
 def test_what_is_read_of_long_texts_is_told(write, policy, told):
     assert told in write(arguments={"data": {"long_text": policy}}).text
+
+
+def test_a_model_of_pairs_is_asked_about_pairs(write, tmp_path):
+    told = write().text
+    assert 'print(classify("..."))' in told and "mismatched" not in told
+    folder = tmp_path / "my_run"
+    table = pd.read_parquet(folder / "predictions.parquet")
+    table.assign(text_pair=table.text).to_parquet(folder / "predictions.parquet")
+    results = json.loads((folder / "all_results.json").read_text())
+    results |= {"test_mismatched_accuracy": 0.5, "test_mismatched_accuracy_low": 0.4, "test_mismatched_accuracy_high": 0.6}
+    (folder / "all_results.json").write_text(json.dumps(results))
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"rows": {"train": 97, "test_mismatched": 61}}))
+    write_card(str(folder))
+    told = (folder / "README.md").read_text()
+    assert 'print(classify({"text": "...", "text_pair": "..."}))' in told
+    assert "On the mismatched test part: accuracy 50.0 [40.0, 60.0]." in told
+    assert "61 test_mismatched rows" in rendered(told)

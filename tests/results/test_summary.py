@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from hf_scratch.data.labels import Labels
 from hf_scratch.results.baselines import Baseline
-from hf_scratch.results.summary import Row, judge, table, verdict
+from hf_scratch.results.summary import Row, judge, one_answer, table, verdict
 from tests.results.answers import drawn, scoring, sure
 
 GOLD = np.array([0, 1] * 100)
@@ -93,8 +94,7 @@ def test_a_long_name_keeps_its_column_and_nothing_is_minus_zero():
         (
             150,
             150,
-            "ours is as good as tfidf in accuracy, but 200 rows do not tell them apart "
-            "(95% interval of the difference +0.0 to +0.0 points).",
+            "ours is as good as tfidf in accuracy (95% interval of the difference +0.0 to +0.0 points).",
         ),
     ],
 )
@@ -131,3 +131,10 @@ def test_a_headline_that_these_rows_do_not_define_has_no_verdict():
     rows = judge(task, "ours", np.zeros(50, dtype=int), right_on(50)[:50], 0.95, [])
     assert verdict(task, rows, 50, 0.95) == "roc auc is not defined on these 50 rows."
     assert "accuracy" in table(rows, "t", task) and "roc" not in table(rows, "t", task)
+
+
+def test_the_same_answer_for_every_row_is_told():
+    labels = Labels("classification", ("bad", "good"))
+    assert one_answer(np.ones(61, int), labels).startswith("every row is answered 'good'; train longer, or try another")
+    assert one_answer(np.arange(61) % 2, labels) is None and one_answer(np.ones(5, int), labels) is None
+    assert one_answer(np.ones((61, 2)), Labels("multi_label", ("x", "y"))) is None
