@@ -128,7 +128,8 @@ def about_carving(examples: DatasetDict, parts: DatasetDict, args: DataArguments
             "--validation_fraction takes more"
         )
     for part in carved if labels.single else ():
-        lacking = [repr(labels.names[id_]) for id_ in sorted({*parts["train"]["label"]} - {*parts[part]["label"]})]
+        ids = np.setdiff1d(labels.gold(parts["train"]), labels.gold(parts[part]))
+        lacking = [repr(labels.names[id_]) for id_ in ids if id_ >= 0]
         if lacking:
             told.append(
                 f"the carved {part} part has no row of {len(lacking)} of the classes, {', '.join(lacking[:5])}"
