@@ -73,7 +73,7 @@ def truncate(encoded: BatchEncoding, limit: int, policy: str) -> list[int]:
     for row in np.flatnonzero(lost):
         kept = kept_positions(encoded.sequence_ids(row), limit, policy)
         for cells in encoded.values():
-            cells[row] = [cells[row][position] for position in kept]
+            cells[row] = list(map(cells[row].__getitem__, kept))
     return lost
 
 
@@ -85,12 +85,12 @@ def kept_positions(sequence_ids: list[int | None], limit: int, policy: str) -> l
         limit: in tokens.
         policy: head, tail or head_tail.
     """
-    special, first, second = (
-        [position for position, owner in enumerate(sequence_ids) if owner == which] for which in (None, 0, 1)
-    )
+    owners = np.array(sequence_ids, float)  # NaN: special
+    first, second = ((owners == which).nonzero()[0] for which in (0, 1))
+    special = np.isnan(owners).nonzero()[0]
     room = share(len(first), len(second), max(0, limit - len(special)))
     texts = (part_of(text, size, policy) for text, size in zip((first, second), room, strict=True))
-    return sorted([*special, *(position for text in texts for position in text)])
+    return np.sort(np.concatenate([special, *texts])).tolist()
 
 
 def share(first: int, second: int, room: int) -> tuple[int, int]:
@@ -109,12 +109,12 @@ def share(first: int, second: int, room: int) -> tuple[int, int]:
     return (long, short) if first > second else (short, long)
 
 
-def part_of(tokens: list[int], size: int, policy: str) -> list[int]:
+def part_of(tokens: np.ndarray, size: int, policy: str) -> np.ndarray:
     """`size` of the tokens: the first, the last, or some of both."""
     if len(tokens) <= size:
         return tokens
     head = {"head": size, "tail": 0}.get(policy, round(size * HEAD_SHARE))
-    return tokens[:head] + tokens[len(tokens) - (size - head) :]
+    return np.concatenate([tokens[:head], tokens[len(tokens) - (size - head) :]])
 
 
 def describe(rows: Dataset, limit: int, policy: str) -> str:
