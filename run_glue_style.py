@@ -37,7 +37,7 @@ from hf_scratch.results.calibration import fit_temperature
 from hf_scratch.results.card import write_card
 from hf_scratch.results.metrics import METRICS, Scoring, model_logits, scoring_for, select_by_headline
 from hf_scratch.results.narrator import Narrator, quiet_bars
-from hf_scratch.results.outcome import PREFIXES, Outcome, metrics_by_split, predict, predict_parts
+from hf_scratch.results.outcome import PREFIXES, Outcome, asked_parts, metrics_by_split, predict, predict_parts
 from hf_scratch.results.permutation import find_permutation
 from hf_scratch.results.report import write_report
 from hf_scratch.results.seeds import run_seeds
@@ -269,11 +269,9 @@ def rehearse(
     args: RunArguments, trainer, first, parts, labels: Labels, scoring: Scoring, task: str, prepared: float
 ) -> dry_run.Forecast:
     """What the run will take, from a few measured steps and from all that follows, done once in a folder of no duration."""
-    reported = [
-        ("selection", args.results.calibrate),
-        ("validation", args.training.do_eval),
-        ("test", args.training.do_predict),
-    ]
+    predicted = asked_parts(parts, args.training.do_eval, args.training.do_predict)
+    if args.results.calibrate:
+        predicted.append("selection" if "selection" in parts else "validation")  # before they are reported
     quiet = Narrator(speaks=False)
 
     def close():
@@ -281,16 +279,18 @@ def rehearse(
         write_report(args.training.output_dir)
         write_card(args.training.output_dir)
 
-    return dry_run.rehearse(
+    forecast = dry_run.rehearse(
         trainer,
         parts,
-        predicted=[parts[part] for part, asked in reported if asked and part in parts],
+        predicted=[parts[part] for part in predicted],
         report=lambda few: report(args, trainer, few, labels, scoring, None, task, quiet),
         close=close,
         first=first,
         padded_to=args.data.max_seq_length if args.data.pad_to_max_length else None,
         prepared=prepared,
     )
+    forecast.say_what_else(args.results.seeds, args.training.torch_compile or args.speed.torch_compile)
+    return forecast
 
 
 def selecting_rows(parts, labels: Labels):

@@ -89,8 +89,13 @@ def predict_parts(trainer, parts, labels: Labels, evaluates: bool, predicts: boo
         evaluates: whether the validation parts are asked for.
         predicts: whether the test parts are.
     """
-    asked = [part for part in PREFIXES if part in parts and (evaluates if is_validation(part) else predicts)]
+    asked = asked_parts(parts, evaluates, predicts)
     return {part: predict(trainer, parts[part], labels, PREFIXES[part]) for part in asked}
+
+
+def asked_parts(parts, evaluates: bool, predicts: bool) -> list[str]:
+    """The names of those parts that are predicted in the end."""
+    return [part for part in PREFIXES if part in parts and (evaluates if is_validation(part) else predicts)]
 
 
 def metrics_by_split(outcomes: dict[str, Outcome]) -> dict[str, dict[str, float]]:

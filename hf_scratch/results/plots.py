@@ -60,7 +60,10 @@ def curves(lines: dict[str, list[tuple[float, float]]], y_label: str, floor: tup
         for (name, points), colour in zip(lines.items(), (MODEL, OTHER), strict=False):
             steps, values = thinned(points)
             ax.plot(steps, values, color=colour, marker="o" if len(steps) < 30 else None, markersize=3)
-            ax.annotate(name, (steps[-1], values[-1]), (5, 0), "data", "offset points", color=colour, va="center")
+            # The name of the upper line stands above its end, so that names of close lines do not lie on each other.
+            above = values[-1] >= max(points[-1][1] for points in lines.values())
+            side = ("center", "bottom" if above else "top")[len(lines) > 1]
+            ax.annotate(name, (steps[-1], values[-1]), (5, 0), "data", "offset points", color=colour, va=side)
         if floor and floor[0] < 2 * max(value for points in lines.values() for _, value in points):
             ax.axhline(floor[0], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
             ax.annotate(

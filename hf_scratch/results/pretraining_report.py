@@ -66,7 +66,7 @@ def learning(run: Run, figures: dict) -> dict:
         raise Missing("trainer_state.json holds no history")
     losses = {"training": run.curve("loss"), "held out": run.curve("eval_loss")}
     if losses := {name: line for name, line in losses.items() if line}:
-        figures["loss"] = plots.curves(losses, f"loss: {objective(run)}")
+        figures["loss"] = plots.curves(losses, "loss")
     for key in ("mlm_loss", "mlm_accuracy", "nsp_accuracy"):
         words, is_share, _ = MEASURES[f"eval_{key}"]
         line = run.curve(f"eval_{key}")
@@ -75,7 +75,7 @@ def learning(run: Run, figures: dict) -> dict:
             figures[key] = plots.curves({"": [(step, scale * value) for step, value in line]}, words + " (%)" * is_share)
     if run.curve("learning_rate"):
         figures["learning_rate"] = plots.schedule(run.curve("learning_rate"))
-    return {}
+    return {"sum": objective(run).replace(" and ", " plus ")}
 
 
 def probes(run: Run, figures: dict) -> dict:
@@ -102,7 +102,7 @@ def corpus(run: Run, figures: dict) -> dict:
     hidden = f"{flags['mlm_probability']:.0%} of the tokens" + (", whole words" if flags.get("whole_word_mask") else "")
     facts = {
         "learnt": objective(run),
-        "hidden": f"{hidden}: 80 % masked, 10 % replaced, 10 % left",
+        "hidden": f"{hidden}: 80% masked, 10% replaced, 10% left",
         "an input": f"up to {told['length']:,} tokens, {told['filled']:.0%} full on average",
         "an epoch": f"{told['inputs']:,} inputs",
         "read": f"{run.state['epoch']:.3g} epochs" if run.state.get("epoch") else "",

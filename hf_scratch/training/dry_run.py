@@ -66,6 +66,13 @@ class Forecast:
         """Seconds of the whole run."""
         return sum(self.seconds.values())
 
+    def say_what_else(self, seeds: int, compiles: bool):
+        """Add what is not of one plain run: other seeds, and what a compiler would change."""
+        if seeds > 1:
+            self.facts["seeds"] = f"{seeds} runs like this one, one after the other: {clock(seeds * self.total)} in all"
+        if compiles:
+            self.facts["compilation"] = "its seconds, and what it spares afterwards, are not foretold"
+
     def page(self, folder: str) -> str:
         """A line a stage, a line a fact, and the files in `folder`."""
         lines = ["dry run: the whole run will take"]

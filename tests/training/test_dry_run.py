@@ -83,6 +83,13 @@ def test_the_page_sums_up(monkeypatch):
     assert page.endswith("rate: 1\nfiles in runs/x: a, b\nnothing was written")
 
 
+def test_the_page_says_what_is_not_of_one_plain_run():
+    forecast = Forecast({"training": 50.0})
+    forecast.say_what_else(3, True)
+    assert "seeds: 3 runs like this one, one after the other: 2 min 30 s in all" in forecast.page("x")
+    assert "compilation: its seconds" in forecast.page("x")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
