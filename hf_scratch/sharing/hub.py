@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import disable_progress_bars
 from transformers import TrainerCallback, TrainingArguments
 
@@ -88,7 +88,10 @@ def reason(error: BaseException) -> str:
     response = getattr(error, "response", None)
     if response is not None and response.status_code in REASONS:
         return REASONS[response.status_code]
-    return deepest_cause(error)
+    what = deepest_cause(error)
+    if isinstance(error, HFValidationError):
+        return f"{what.rstrip('.')}; give a name such as film-reviews or owner/film-reviews"
+    return what
 
 
 def take_over(args: TrainingArguments, token: str | None = None) -> Remote | None:

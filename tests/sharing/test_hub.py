@@ -134,7 +134,12 @@ def test_a_branch_is_made_and_a_private_repository_is_hidden(alice, run, monkeyp
         ("alices", "bob/film", "the token may not write there; take a name of your own"),
         ("read-alices", "film", "the token may not write there"),
         ("read-alices", "alice/there", "the token may not write there"),
-        ("alices", "a film", "cannot be pushed to: Repo id must use alphanumeric chars"),
+        (
+            "alices",
+            "a film",
+            "cannot be pushed to: Repo id must use alphanumeric chars.*; give a name such as film-reviews or ",
+        ),
+        ("alices", "alice/film/x", "cannot be pushed to: Repo id must be in the form .*; give a name such as film-reviews or "),
     ],
 )
 def test_who_may_not_push_is_told_before_training(token, name, message, alice, monkeypatch):
