@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+from torch.serialization import register_package
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -15,6 +16,9 @@ ASIDE = "unfinished"  # where a checkpoint is until it is whole
 FILES = "files.json"  # what a whole checkpoint holds, and how many bytes of each
 PENDING = "pending.json"  # losses since the last line of the log, one a process: the next line is a mean over them too
 STATE = "trainer_state.json"
+
+# Before 5.23 transformers has several processes on a CPU load their optimizer to cpu:0, which torch knows as cpu only.
+register_package(15, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None)
 
 
 class WholeCheckpoints:

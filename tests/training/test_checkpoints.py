@@ -190,3 +190,9 @@ def test_links_are_renewed(tmp_path):
     for best, last in ((None, "checkpoint-1"), ("x/checkpoint-1", "checkpoint-2")):
         point(tmp_path, best, last)
     assert os.readlink(tmp_path / "best") == "checkpoint-1" and os.readlink(tmp_path / "last") == "checkpoint-2"
+
+
+def test_what_is_loaded_to_a_numbered_cpu_is_loaded(tmp_path):
+    torch.save(torch.arange(7), tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", map_location=torch.device("cpu", 0), weights_only=True)
+    assert loaded.tolist() == list(range(7)) and loaded.device == torch.device("cpu")
