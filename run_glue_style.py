@@ -43,7 +43,7 @@ from hf_scratch.results.report import write_report
 from hf_scratch.results.seeds import run_seeds
 from hf_scratch.sharing import hub
 from hf_scratch.sharing.certificate import certify
-from hf_scratch.training import dry_run, folder, intermediate, launch, models, resume
+from hf_scratch.training import dry_run, folder, intermediate, launch, models, resume, sharding
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
@@ -75,7 +75,7 @@ def run(args: RunArguments):
     say = Narrator(speaks=args.training.process_index == 0)
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size)
-    launch.check_sharding(args.training)
+    sharding.check_sharding(args.training)
     launch.end_with_launcher()
     if args.results.dry_run and args.training.world_size > 1:
         raise UserError(
@@ -402,7 +402,7 @@ def few_texts(rows) -> list:
 
 def share(trainer: ClassificationTrainer, tokenizer, texts: list, say):
     """Prove that the folder loads elsewhere, before anybody is told that the run is done."""
-    result = certify(trainer.args.output_dir, trainer.model, tokenizer, texts)
+    result = certify(trainer.args.output_dir, trainer.whole or trainer.model, tokenizer, texts)
     say(f"reloaded elsewhere: {result['weights']} weights, and the logits of {result['texts']} texts, equal to the last bit")
 
 

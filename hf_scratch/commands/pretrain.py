@@ -25,7 +25,7 @@ def run(args) -> int:
 
     from ..results import files
     from ..results.narrator import Narrator, quiet_bars
-    from ..training import folder, launch
+    from ..training import folder, launch, sharding
     from ..training.resume import find_checkpoint
 
     started = time.perf_counter()
@@ -34,7 +34,7 @@ def run(args) -> int:
     say = Narrator(speaks=main_process)
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
-    launch.check_sharding(args.training)
+    sharding.check_sharding(args.training)
     launch.end_with_launcher()
     (output_dir,) = broadcast_object_list([args.output_dir()])  # one name for all processes: it holds the time
     args.training.output_dir = output_dir
@@ -208,7 +208,7 @@ def share(args, trainer, tokenizer, texts, results, started: float, say):
 
     folder = args.training.output_dir
     with say.step("certify"):
-        certificate.certify(folder, trainer.model, tokenizer, texts)
+        certificate.certify(folder, trainer.whole or trainer.model, tokenizer, texts)
     say("  reloaded elsewhere: weights and outputs equal to the last bit")
     spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
     files.write_record(folder, results=results, notes=say.notes, **spent)

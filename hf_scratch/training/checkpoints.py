@@ -5,12 +5,15 @@ import json
 import shutil
 from pathlib import Path
 
+from torch.distributed.fsdp import FSDPModule
 from torch.serialization import register_package
+from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..errors import UserError
 from .disk import is_of_the_disk, put_in_place, replace_json, synchronize
+from .sharding import whole_copy
 
 ASIDE = "unfinished"  # where a checkpoint is until it is whole
 FILES = "files.json"  # what a whole checkpoint holds, and how many bytes of each
@@ -26,9 +29,11 @@ class WholeCheckpoints:
 
     Attributes:
         aside: where a checkpoint is written, while it is.
+        whole: the model as it was saved last, if the one that trains is in shards; on the process that saves.
     """
 
     aside: str | None = None
+    whole: PreTrainedModel | None = None
 
     def _get_output_dir(self, trial):
         return self.aside or super()._get_output_dir(trial)
@@ -44,7 +49,11 @@ class WholeCheckpoints:
 
     def _save(self, output_dir=None, state_dict=None):
         """Trainer's, without the pickle of its arguments, which holds the token; run.json has them."""
+        sharded = self.model
+        if isinstance(sharded, FSDPModule) and self.args.should_save:
+            self.model = self.whole = whole_copy(sharded, state_dict)
         super()._save(output_dir, state_dict)
+        self.model = sharded
         Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
     def save_metrics(self, split, metrics, combined=True):

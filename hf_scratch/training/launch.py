@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 from accelerate.commands.config import config_args
-from transformers import TrainingArguments
 
 from ..errors import UserError
 from .arguments import RunArguments, hide_token
@@ -48,21 +47,6 @@ def end_with_launcher():
     """
     if sys.platform == "linux" and launcher():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def check_sharding(training: TrainingArguments):
-    """Refuse to train with whole weights where shards were asked for, as accelerate does without a word.
-
-    Raises:
-        UserError: if there are no devices to shard the weights over.
-    """
-    asked = "--fsdp" if training.fsdp else "accelerate's configuration" * (os.environ.get("ACCELERATE_USE_FSDP") == "true")
-    if asked and (training.world_size == 1 or training.device.type == "cpu"):
-        raise UserError(
-            f"{asked} asks for weights in shards (FSDP), but accelerate shards them over several GPUs only, and here "
-            f"{training.world_size} process{'es' * (training.world_size > 1)} would train whole ones on {training.device}; "
-            "leave FSDP away, or start one process for each of several GPUs"
-        )
 
 
 def asked_for(words: list[str], environment) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from .faults import FaultsExplained
 from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
+from .sharding import shard_by_layers
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "next_sentence_label", "num_tokens")
 
@@ -57,6 +58,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
 
     def __init__(self, *args, masking: Masking, muon_learning_rate: float | None = None, padding_free: str = "auto", **kwargs):
         super().__init__(*args, **kwargs)
+        shard_by_layers(self)
         self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer
         self.masking = masking.to(self.args.device)
         self.muon_learning_rate = muon_learning_rate

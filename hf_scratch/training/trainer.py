@@ -17,6 +17,7 @@ from .compilation import Compilation, choose_compilation
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 from .faults import FaultsExplained
 from .padding_free import CountTokens, choose_padding_free
+from .sharding import shard_by_layers
 from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
 
 WORDS = {"random": "of all lengths", "group_by_length": "each of about one length", "sequential": "as the rows come"}
@@ -49,6 +50,7 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        shard_by_layers(self)
         self.model_accepts_loss_kwargs = False
         self.regularization = regularization or RegularizationArguments()
         self.speed = speed or SpeedArguments()

@@ -3,10 +3,8 @@ import select
 import signal
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
-import torch
 
 from hf_scratch.errors import UserError
 from hf_scratch.training import launch
@@ -49,19 +47,6 @@ def test_fewer_than_asked_for_are_refused(monkeypatch):
     launch.check_processes(2)
     with pytest.raises(UserError, match=r"accelerate launch asks for 2 processes, but 1 is running .*--nproc_per_node 2"):
         launch.check_processes(1)
-
-
-@pytest.mark.parametrize(("fsdp", "environment"), [(True, ""), (None, "true")])
-@pytest.mark.parametrize(("processes", "device"), [(1, "cuda:0"), (2, "cpu")])
-def test_shards_without_devices_to_hold_them_are_refused(fsdp, environment, processes, device, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", environment)
-    training = SimpleNamespace(fsdp=fsdp, world_size=processes, device=torch.device(device))
-    asked = "--fsdp" if fsdp else "accelerate's configuration"
-    with pytest.raises(UserError, match=rf"{asked} asks for .*several GPUs only, and here {processes} process.* on {device};"):
-        launch.check_sharding(training)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
-    launch.check_sharding(SimpleNamespace(fsdp=None, world_size=processes, device=torch.device(device)))
-    launch.check_sharding(SimpleNamespace(fsdp=True, world_size=2, device=torch.device("cuda:0")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
