@@ -196,7 +196,7 @@ def test_a_class_with_too_few_texts_for_all_parts_stays_in_training(count, seed)
     rare = [{"id": f"train/{211 + row}", "text": f"odd {row}", "label": 2} for row in range(count)]
     train = Dataset.from_list([*rows(211), *rare])
     labels = Labels("classification", ("a", "b", "odd"))
-    parts = choose(train=train, labels=labels, flags={"split_seed": seed})
+    parts = choose(train=train, labels=labels, flags={"split_seed": seed, "validation_fraction": 0.3})
     assert Counter(parts["train"]["label"])[2] == count and sum(map(len, parts.values())) == 211 + count
     told = splits.about_carving(DatasetDict(train=train), parts, DataArguments(), labels)
     assert told == [
