@@ -120,6 +120,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
         model=model,
         args=args.training,
         train_dataset=train,
+        eval_dataset=held_out,  # until `hold` masks a sample of them
         data_collator=SegmentCollator(train.corpus, special, train.max_length),
         processing_class=tokenizer,
         compute_metrics=metrics_of_sums,
