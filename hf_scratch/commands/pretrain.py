@@ -106,6 +106,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
     """The Trainer, with the model, the masks and the clock."""
     from ..data.masking import masking_for
     from ..data.pairs import SegmentCollator
+    from ..errors import UserError
     from ..training.budget import Budget
     from ..training.models import load_config
     from ..training.pretraining import DrawAnew, PretrainingTrainer, metrics_of_sums
@@ -133,6 +134,8 @@ def make_trainer(args, tokenizer, train, held_out, say):
     trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
     if flags.seconds:
         trainer.add_callback(Budget(flags.seconds))
+    if flags.probe and trainer.is_fsdp_enabled:
+        raise UserError(f"--probe {flags.probe} copies the encoder, but no process has it whole in shards; leave FSDP away")
     if flags.probe:
         trainer.add_callback(Probe(flags.probe, flags.probe_every, flags.probe_flags, tokenizer, trainer.budget, trainer.log))
     return trainer

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import disable_progress_bars
+from torch.distributed.fsdp import FSDPModule
 from transformers import TrainerCallback, TrainingArguments
 
 from ..data.sources import deepest_cause, hub_is_reachable
@@ -166,8 +167,8 @@ class PushOnSave(TrainerCallback):
         self.pushes: dict[int, Future] = {}
 
     def on_save(self, args, state, control, model=None, **kwargs):
-        """Called by Trainer when a checkpoint is whole."""
-        if args.hub_strategy == "end" or not state.is_world_process_zero:
+        """Called by Trainer when a checkpoint is whole. A model in shards, which no process has whole, is pushed at the end."""
+        if args.hub_strategy == "end" or not state.is_world_process_zero or isinstance(model, FSDPModule):
             return
         if not args.hub_always_push and not all(push_.done() for push_ in self.pushes.values()):
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.fsdp import FSDPModule
 from transformers import Trainer, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
@@ -272,6 +273,8 @@ def test_what_fails_on_its_way_is_said_and_the_end_is_pushed(alice, run, trained
     args, state = TrainingArguments(run, hub_strategy="every_save"), type("State", (), {})()
     state.is_world_process_zero, state.global_step = True, 3
     shutil.copy(Path(run, "config.json"), Path(run, "checkpoint-3"))
+    pusher.on_save(args, state, None, model=object.__new__(type("Sharded", (FSDPModule, torch.nn.Module), {})))
+    assert not pusher.pushes  # no process has it whole
     pusher.on_save(args, state, None, model=trained[1])
     pusher.finish(run, print)
     assert "note: the push at step 3 failed: the saved model answers differently" in capsys.readouterr().out
