@@ -7,6 +7,7 @@ system counted for it. For example:
     hf-scratch benchmark encoder
     hf-scratch benchmark dry_run --flags "--recipe quickstart --num_train_epochs 3"
     hf-scratch benchmark training --rows default,batch32
+    hf-scratch benchmark pretraining --tokens 65536
     hf-scratch benchmark predict
     hf-scratch benchmark tokenize --examples 650000 --kind csv
     hf-scratch benchmark kill --times 20 --processes 2 --flags "--max_tokens_per_batch 128"
@@ -27,11 +28,12 @@ from ..results.forecast import finished, foretell_and_run, peak_megabytes
 
 def add_arguments(parser):
     parser.add_argument(
-        "recipe", help="a recipe, such as quickstart; or encoder, training, tokenize, predict, dry_run, kill, scaling"
+        "recipe", help="a recipe, such as quickstart; or encoder, training, pretraining, tokenize, predict, dry_run, kill, ..."
     )
     parser.add_argument("--times", type=int, default=20, help="kills (default: 20)")
     parser.add_argument("--processes", type=int, default=1, help="of each run that is killed (default: 1)")
-    parser.add_argument("--tokens", type=int, default=16384, help="of a process's batch, for scaling (default: 16384)")
+    parser.add_argument("--tokens", type=int, default=16384, help="of a process's batch: scaling, pretraining (default: 16384)")
+    parser.add_argument("--mlm_probability", type=float, default=0.15, help="share that pretraining masks (default: 0.15)")
     parser.add_argument("--small", action="store_true", help="scale a tiny encoder in float32, to try the command")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
@@ -82,6 +84,25 @@ def benchmark_training(args) -> int:
     if args.record:
         Path(args.record).write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(table))
+    return 0
+
+
+def benchmark_pretraining(args) -> int:
+    import torch
+
+    from ..results import pretraining_speed
+
+    device, size = ("cuda", "base") if torch.cuda.is_available() else ("cpu", "mini")
+    steps = args.steps or (1 if device == "cpu" else 5)
+    fine_tuning, speeds = pretraining_speed.compare(size, device, args.tokens, steps, args.mlm_probability)
+    print(f"{device}, size {size}, {args.tokens:,} tokens a step; fine-tuning: {fine_tuning:,.0f} real tokens a second")
+    print("| objective | real tokens/s | of fine-tuning's | goal | projection to the vocabulary |\n|---|---|---|---|---|")
+    for speed in speeds:
+        ratio = f"{speed.ratio:.2f} | {pretraining_speed.GOAL}"
+        print(f"| {speed.objective} | {speed.tokens:,.0f} | {ratio} | {speed.projection:.0%} |")
+    if args.record:
+        record = {"fine_tuning": fine_tuning, "pretraining": [vars(speed) for speed in speeds]}
+        Path(args.record).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
@@ -208,6 +229,7 @@ BENCHMARKS = {
     "tokenize": benchmark_tokenize,
     "encoder": benchmark_encoder,
     "training": benchmark_training,
+    "pretraining": benchmark_pretraining,
     "dry_run": benchmark_dry_run,
     "predict": benchmark_predict,
     "kill": benchmark_kill,

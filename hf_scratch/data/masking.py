@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..errors import UserError
+
 IGNORED = -100  # label of what is not asked for
 
 
@@ -100,9 +102,18 @@ class Masking:
 
 
 def masking_for(tokenizer, probability: float = 0.15, whole_words: bool = False) -> Masking:
-    """The rule for a WordPiece tokenizer's vocabulary."""
+    """The rule for a WordPiece tokenizer's vocabulary.
+
+    Raises:
+        UserError: if whole words are asked for, and nothing in the vocabulary continues a word.
+    """
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     is_ordinary = torch.ones(len(tokenizer), dtype=torch.bool)
     is_ordinary[tokenizer.all_special_ids] = False
     continuing = torch.tensor([token.startswith("##") for token in tokens]) if whole_words else None
+    if whole_words and not continuing.any():
+        raise UserError(
+            f"--whole_word_mask given, but none of the tokenizer's {len(tokens):,} tokens begins with ##, so words cannot be "
+            "told; leave the flag away, or give a WordPiece tokenizer"
+        )
     return Masking(tokenizer.mask_token_id, is_ordinary, is_ordinary.nonzero()[:, 0], continuing, probability)

@@ -187,7 +187,7 @@ def kind_of(path: Path) -> str:
     return f"{kind}{name.suffix}" if name.suffix in COMPRESSED and kind in ("", ".parquet") else kind
 
 
-def load_data_set(task: Task, access: Access) -> DatasetDict:
+def load_data_set(task: Task, access: Access = Access()) -> DatasetDict:
     """Load a data set from a folder that is laid out like one, from the Hub, or from the copy that an earlier run kept."""
     path = resolve_address(task.dataset)
     local = Path(path).is_dir()

@@ -183,15 +183,14 @@ def now() -> float:
     return time.perf_counter()
 
 
-def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps: int, folder: str) -> Trainer:
-    """The Trainer of a setting, ours or the stock one, on the same rows."""
-    args = TrainingArguments(
+def trainer_arguments(device: str, steps: int, folder: str, rows: int, compiled: bool) -> TrainingArguments:
+    """Those of every run that is timed: bf16 on CUDA, nothing logged or saved on the way."""
+    return TrainingArguments(
         folder,
         max_steps=steps,
-        per_device_train_batch_size=setting.rows or 1,
-        per_device_eval_batch_size=setting.rows or 1,
-        train_sampling_strategy="group_by_length" if setting.grouped else "random",
-        torch_compile=setting.compiled and setting.stock,
+        per_device_train_batch_size=rows,
+        per_device_eval_batch_size=rows,
+        torch_compile=compiled,
         bf16=device == "cuda",
         use_cpu=device == "cpu",
         dataloader_pin_memory=device == "cuda",
@@ -201,6 +200,12 @@ def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps:
         disable_tqdm=True,
         seed=0,
     )
+
+
+def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps: int, folder: str) -> Trainer:
+    """The Trainer of a setting, ours or the stock one, on the same rows."""
+    args = trainer_arguments(device, steps, folder, setting.rows or 1, compiled=setting.compiled and setting.stock)
+    args.train_sampling_strategy = "group_by_length" if setting.grouped else "random"
     model = build(setting.model, size, device)
     tokenizer = train_wordpiece(["a"], 100, LONGEST)
     if setting.stock:

@@ -112,6 +112,16 @@ def agreed(seconds: float, args: TrainingArguments) -> float:
     return value.item()
 
 
+def check_warmup(args: TrainingArguments):
+    """A clock knows no steps ahead, so the warm-up is a share.
+
+    Raises:
+        UserError: if it is given in steps.
+    """
+    if args.warmup_steps >= 1:
+        raise UserError(f"--warmup_steps is {args.warmup_steps:g}, but with --budget it is a share; try 0.05")
+
+
 def budget_scheduler(args: TrainingArguments, optimizer: torch.optim.Optimizer, budget) -> LambdaLR:
     """The schedule that `args` name, over the shares of a budget in place of steps.
 
@@ -123,8 +133,7 @@ def budget_scheduler(args: TrainingArguments, optimizer: torch.optim.Optimizer, 
     Raises:
         UserError: if the schedule is none of a step alone, or the warm-up is given in steps.
     """
-    if args.warmup_steps >= 1:
-        raise UserError(f"--warmup_steps is {args.warmup_steps:g}, but with --budget it is a share; try 0.05")
+    check_warmup(args)
     ticks = get_scheduler(
         args.lr_scheduler_type,
         optimizer=torch.optim.SGD([torch.zeros(1)], lr=1.0),

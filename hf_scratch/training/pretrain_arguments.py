@@ -10,11 +10,16 @@ from typing import Literal
 from transformers import AutoConfig, TrainingArguments
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from ..errors import UserError
+from ..data.sources import resolve_address
+from ..data.tasks import TASKS
+from ..errors import UserError, closest
 from .arguments import RECIPES, ModelArguments, Parser, as_flags, check_training, flag_value, hide_token, parse, recipe_values
-from .budget import ENDLESS, read_budget
+from .budget import ENDLESS, check_warmup, read_budget
+from .optimization import check_optimization
 
 DEFAULT = "small"  # of recipes/pretraining
+MEASURES = {"mlm": ("mlm_loss", "mlm_accuracy")}
+MEASURES["mlm+nsp"] = (*MEASURES["mlm"], "nsp_loss", "nsp_accuracy")
 DATA_FLAGS = ("train_file", "dataset_name", "task_name")
 
 
@@ -69,6 +74,11 @@ class PretrainArguments:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
 
     def __post_init__(self):
+        for name in ("max_validation_documents", "max_eval_samples", "tokenizer_train_samples", "preprocessing_num_workers"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"--{name} is {getattr(self, name)}, but it must be at least 1")
+        if self.muon_learning_rate is not None and not 0 < self.muon_learning_rate < float("inf"):
+            raise ValueError(f"--muon_learning_rate is {self.muon_learning_rate:g}, but it must be above 0; try 0.02")
         if not 0 < self.mlm_probability < 1:
             raise ValueError(f"--mlm_probability is {self.mlm_probability:g}, but a share is above 0 and below 1; try 0.15")
         if self.max_seq_length < 8:
@@ -188,4 +198,14 @@ def check(pretrain: PretrainArguments, training: TrainingArguments):
             "--push_to_hub given, but a pre-trained model is pushed when it is there; leave the flag away, then: hf-scratch "
             "push OUTPUT NAME"
         )
-    check_training(training, ())
+    if training.eval_strategy == "no" and training.load_best_model_at_end:
+        raise UserError("--load_best_model_at_end given, but nothing is evaluated on the way; add --eval_strategy epoch")
+    check_training(training, MEASURES[pretrain.objective])
+    check_optimization(training)
+    if pretrain.seconds:
+        check_warmup(training)
+    if pretrain.probe and pretrain.probe not in TASKS and not Path(resolve_address(pretrain.probe)).is_file():
+        raise UserError(
+            f"--probe {pretrain.probe}: there is no such task or file.{closest(pretrain.probe, TASKS)} Give a file of rows, or "
+            f"one of {', '.join(TASKS)}"
+        )

@@ -5,6 +5,7 @@ from transformers import AutoTokenizer
 
 from ..data import columns, sources, splits, tasks, tokenization
 from ..data.arguments import DataArguments
+from ..errors import UserError
 from .models import from_hub_or_disk, load_config
 
 
@@ -34,9 +35,26 @@ def tokenizer_for(args, documents: Dataset):
     """
     flags = args.pretrain
     if args.model.tokenizer_name or args.model.model_name_or_path:
-        return from_hub_or_disk(AutoTokenizer, args.model.tokenizer_name or args.model.model_name_or_path, args.model)
+        name = args.model.tokenizer_name or args.model.model_name_or_path
+        return check_special(from_hub_or_disk(AutoTokenizer, name, args.model), name)
     sample = splits.sample(documents, flags.tokenizer_train_samples, flags.split_seed)
     return tokenization.train_wordpiece(sample["text"][:], args.model.tokenizer_vocab_size, 512, flags.do_lower_case)
+
+
+def check_special(tokenizer, name: str):
+    """The tokenizer, if it is a fast one with the tokens that inputs are made of.
+
+    Raises:
+        UserError: if it is not.
+    """
+    lacking = [name for name in ("cls", "sep", "mask", "pad") if getattr(tokenizer, f"{name}_token_id") is None]
+    if lacking or not tokenizer.is_fast:
+        lacks = f"no {' and no '.join(lacking)} token" if lacking else "no fast version"
+        raise UserError(
+            f"tokenizer {name}: has {lacks}, but inputs are [CLS] A [SEP] B [SEP] with [MASK] and [PAD]; give BERT's kind, or "
+            "leave --tokenizer_name away to learn a vocabulary"
+        )
+    return tokenizer
 
 
 def usable_length(args, tokenizer, say) -> int:

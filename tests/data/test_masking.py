@@ -3,6 +3,7 @@ import torch
 
 from hf_scratch.data.masking import IGNORED, masking_for
 from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.errors import UserError
 from tests.conftest import make_reviews
 
 B, T = 1009, 67
@@ -105,3 +106,18 @@ def test_a_row_without_ordinary_tokens_asks_for_nothing(tokenizer):
     batch = torch.full((2, 7), tokenizer.pad_token_id)
     new, chosen = treated(masking_for(tokenizer, whole_words=True), batch)
     assert torch.equal(new, batch) and not chosen.any()
+
+
+def test_whole_words_need_a_vocabulary_that_tells_them():
+    class Bytes:
+        all_special_ids, mask_token_id = [0], 0
+
+        def __len__(self):
+            return 3
+
+        def convert_ids_to_tokens(self, ids):
+            return ["<mask>", "the", "\u0120cat"]
+
+    assert masking_for(Bytes()).continuing is None
+    with pytest.raises(UserError, match="none of the tokenizer's 3 tokens begins with ##"):
+        masking_for(Bytes(), whole_words=True)

@@ -66,6 +66,19 @@ def test_the_record_holds_no_token():
         ([*TEXT, "--recipe", "smal"], r"there is no recipe 'smal'.*Did you mean small\?"),
         ([*TEXT, "--model_name_or_path", "bert-base-cased"], "pre-training goes on from weights by --init_from"),
         ([*TEXT, "--per_device_train_batch_size", "0"], "--per_device_train_batch_size is 0"),
+        (
+            [*TEXT, "--probe", "movie_review"],
+            r"--probe movie_review: there is no such task or file\. Did you mean movie_reviews\?",
+        ),
+        ([*TEXT, "--max_eval_samples", "0"], "--max_eval_samples is 0, but it must be at least 1"),
+        ([*TEXT, "--muon_learning_rate", "0"], "--muon_learning_rate is 0, but it must be above 0"),
+        ([*TEXT, "--learning_rate", "-1"], "Invalid learning rate: -1"),
+        ([*TEXT, "--budget", "9s", "--warmup_steps", "10"], "--warmup_steps is 10, but with --budget it is a share"),
+        (
+            [*TEXT, "--load_best_model_at_end"],
+            "nothing is evaluated on the way; add --eval_strategy epoch|requires the save and eval",
+        ),
+        ([*TEXT, "--metric_for_best_model", "accuracy"], "--metric_for_best_model accuracy is not measured"),
         ([*TEXT, "stray"], "`hf-scratch pretrain --help`|stray"),
     ],
 )

@@ -5,8 +5,9 @@ from datasets import Dataset
 
 from hf_scratch.data import columns, sources, splits, tasks
 from hf_scratch.data.arguments import DataArguments
+from hf_scratch.errors import UserError
 from hf_scratch.training.arguments import ModelArguments
-from hf_scratch.training.pretraining_text import task_documents, tokenizer_for, usable_length
+from hf_scratch.training.pretraining_text import check_special, task_documents, tokenizer_for, usable_length
 from tests.conftest import make_reviews
 
 
@@ -41,3 +42,11 @@ def test_the_models_own_tokenizer_is_taken_and_the_length_is_what_both_allow(tin
     tokenizer = tokenizer_for(run, None)
     assert usable_length(run, tokenizer, said.append) == 37 == tokenizer.model_max_length
     assert said == ["  note: max_seq_length 64 is lowered to 37, the most that the model takes"]
+
+
+def test_a_tokenizer_without_the_tokens_that_inputs_are_made_of_is_refused():
+    ids = {"cls_token_id": 1, "sep_token_id": 2, "pad_token_id": 0}
+    with pytest.raises(UserError, match="tokenizer gpt: has no mask token"):
+        check_special(SimpleNamespace(**ids, mask_token_id=None, is_fast=True), "gpt")
+    with pytest.raises(UserError, match="has no fast version"):
+        check_special(SimpleNamespace(**ids, mask_token_id=3, is_fast=False), "slow")
