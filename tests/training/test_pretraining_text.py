@@ -40,8 +40,8 @@ def test_the_models_own_tokenizer_is_taken_and_the_length_is_what_both_allow(tin
     run, said = run_of(max_seq_length=64), []
     run.model = ModelArguments(model_name_or_path=tiny_bert)
     tokenizer = tokenizer_for(run, None)
-    assert usable_length(run, tokenizer, said.append) == 37 == tokenizer.model_max_length
-    assert said == ["  note: max_seq_length 64 is lowered to 37, the most that the model takes"]
+    assert usable_length(run, tokenizer, SimpleNamespace(note=said.append)) == 37 == tokenizer.model_max_length
+    assert said == ["max_seq_length 64 is lowered to 37, the most that the model takes"]
 
 
 def test_a_tokenizer_without_the_tokens_that_inputs_are_made_of_is_refused():
