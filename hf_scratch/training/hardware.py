@@ -6,6 +6,7 @@ import torch
 from transformers import TrainingArguments
 
 WORKERS = 4  # keep up with 4,000 texts a second
+KERNELS = "64"  # that oneDNN keeps; each batch is of another shape, and its own 1,024 would fill hundreds of MB
 ON_CUDA = {
     "tf32": True,  # what stays in float32 multiplies in tf32 (Ampere and later)
     "dataloader_pin_memory": True,
@@ -18,7 +19,7 @@ def settle_hardware(training: TrainingArguments, given: set[str]) -> dict:
     """Set what the user left open, in place.
 
     On CUDA: bf16 where the chip has it (weights stay in float32), TF32, pinned memory, and workers that prefetch. On CPU, and
-    anything else: float32, in one process. The optimizer is Trainer's default everywhere, fused AdamW.
+    anything else: float32, in one process; on CPU few kernels are kept. The optimizer is Trainer's everywhere, fused AdamW.
 
     Args:
         training: to settle.
@@ -32,8 +33,9 @@ def settle_hardware(training: TrainingArguments, given: set[str]) -> dict:
         choose(training, given, choices_on_cuda(training, given, ampere))
         if training.tf32:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    else:
-        choose(training, given, {"dataloader_pin_memory": False} if training.device.type == "cpu" else {})
+    elif training.device.type == "cpu":
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS)
+        choose(training, given, {"dataloader_pin_memory": False})
     names = ("bf16", "fp16", "tf32", "optim", "dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor")
     return {"device": str(training.device)} | {name: plain(getattr(training, name)) for name in names}
 

@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -52,8 +53,10 @@ def test_an_older_chip_and_few_cores(monkeypatch):
     assert not chosen["bf16"] and chosen["tf32"] is None and chosen["dataloader_num_workers"] == 0
 
 
-def test_a_cpu_stays_in_float32_and_one_process(tmp_path):
+def test_a_cpu_stays_in_float32_and_one_process(tmp_path, monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
     training = TrainingArguments(str(tmp_path), use_cpu=True)
     chosen = settle_hardware(training, given=set())
+    assert int(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]) < 1024  # kernels of one shape each fill memory
     assert chosen["device"] == "cpu" and not chosen["bf16"] and chosen["dataloader_pin_memory"] is False
     assert chosen["optim"] == "adamw_torch_fused" and chosen["dataloader_num_workers"] == 0
