@@ -70,7 +70,6 @@ def make_trainer(objective: str, size: str, device: str, tokens: int, probabilit
         model = MODELS[objective](ScratchConfig(**sizes))
     args = trainer_arguments(device, LONG, folder, rows=max(1, tokens // LENGTH), compiled=device == "cuda")
     args.remove_unused_columns = False
-    args.logging_nan_inf_filter = False
     rows = SegmentRows(made_up_corpus(3000), DRAWS[objective], LENGTH, 0)
     is_ordinary = torch.arange(training_speed.VOCABULARY) >= len(SPECIAL)
     masking = Masking(SPECIAL["mask"], is_ordinary, is_ordinary.nonzero()[:, 0], probability=probability)

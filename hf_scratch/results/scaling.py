@@ -65,7 +65,6 @@ def measure(tokens: int, steps: int, repeats: int, small: bool = False, bf16: bo
             logging_steps=steps,
             save_strategy="no",
             ddp_find_unused_parameters=False,
-            logging_nan_inf_filter=False,
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),

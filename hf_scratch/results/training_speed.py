@@ -212,7 +212,6 @@ def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps:
         collator = DataCollatorWithPadding(tokenizer, setting.padding, LONGEST)
         return Trainer(model, args, collator, rows, rows)
     settle_hardware(args, given=set())
-    args.logging_nan_inf_filter = False  # as a run has it
     speed = SpeedArguments(max_tokens_per_batch=setting.tokens)
     speed.torch_compile = setting.compiled
     return ClassificationTrainer(model, args, make_collator(tokenizer, LONGEST), rows, rows, speed=speed)

@@ -445,7 +445,6 @@ def settle_training(training: TrainingArguments, given: set[str]):
     if training.device.type == "cpu":
         training.dataloader_pin_memory = False
     training.restore_callback_states_from_checkpoint = True  # the patience of early stopping
-    training.logging_nan_inf_filter = False  # it would hide what FiniteLoss stops at, and wait for the device at each step
     if training.do_train is False and training.load_best_model_at_end:
         training.load_best_model_at_end = False
 

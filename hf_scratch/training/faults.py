@@ -72,6 +72,7 @@ class FaultsExplained:
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.args.logging_nan_inf_filter = False  # would hide such a loss, and wait for the device at each step
         self.finite = FiniteLoss(self.name_of)
         self.add_callback(self.finite)
 

@@ -175,7 +175,6 @@ def settle_model(model: ModelArguments, pretrain: PretrainArguments, given: set[
 def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
     """What follows from the budget, the device and the way that rows are made."""
     training.remove_unused_columns = False  # rows are numbers, the collator makes the columns
-    training.logging_nan_inf_filter = False  # it would hide what FiniteLoss stops at, and wait for the device at each step
     training.restore_callback_states_from_checkpoint = True  # the budget's clock
     training._n_gpu = min(1, training.n_gpu)  # several GPUs want a process each: masked positions cannot be scattered
     if pretrain.seconds:

@@ -3,17 +3,13 @@ import pytest
 import torch
 
 from hf_scratch.data.pairs import next_sentence_pairs
-from hf_scratch.results import encoder_speed, pretraining_speed, training_speed
+from hf_scratch.results import pretraining_speed, training_speed
 from hf_scratch.results.pretraining_speed import SPECIAL, made_up_corpus, make_trainer, projection_share
 
 
 @pytest.fixture
-def tiny(monkeypatch):
-    """A size, texts and windows that take no time."""
-    monkeypatch.setitem(encoder_speed.SIZES, "mini", (1, 12, 3, 17))
-    monkeypatch.setattr(training_speed, "VOCABULARY", 1009)
-    monkeypatch.setattr(training_speed, "LONGEST", 13)
-    monkeypatch.setattr(training_speed, "WINDOWS", 2)
+def tiny(tiny, monkeypatch):
+    """And few rows to fine-tune on."""
     monkeypatch.setattr(pretraining_speed, "yelp_like", lambda count: training_speed.yelp_like(131))
 
 

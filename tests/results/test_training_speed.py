@@ -5,17 +5,8 @@ import pytest
 import torch
 
 from hf_scratch.errors import UserError
-from hf_scratch.results import encoder_speed, training_speed
+from hf_scratch.results import training_speed
 from hf_scratch.results.training_speed import OURS, STOCK, Comparison, compare, judged, measure, yelp_like
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """A size, texts and windows that take no time."""
-    monkeypatch.setitem(encoder_speed.SIZES, "mini", (1, 12, 3, 17))
-    monkeypatch.setattr(training_speed, "LONGEST", 13)
-    monkeypatch.setattr(training_speed, "WINDOWS", 2)
-    monkeypatch.setattr(training_speed, "VOCABULARY", 1009)
 
 
 def test_lengths_are_those_of_yelp():

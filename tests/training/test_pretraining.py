@@ -163,7 +163,7 @@ def test_it_learns_what_there_is_to_learn(masking, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_with_step_documents_and_remedy(corpus, masking, tmp_path):
-    trainer = trainer_of(corpus, masking, tmp_path, per_device_train_batch_size=3, logging_nan_inf_filter=False)
+    trainer = trainer_of(corpus, masking, tmp_path, per_device_train_batch_size=3)
     trainer.processing_class = SimpleNamespace(decode=lambda tokens: " ".join(map(str, tokens)))
     compute, seen = trainer.compute_loss, []
 

@@ -73,6 +73,12 @@ def test_work_is_counted_as_trainer_counts_it(tmp_path):
     assert trainer.floating_point_ops(inputs) == Trainer.floating_point_ops(trainer, inputs) > 0
 
 
+def test_no_step_waits_for_its_loss_to_be_filtered(tmp_path):
+    model = ScratchForSequenceClassification(ScratchConfig(**SIZES))
+    trainer = ClassificationTrainer(model, TrainingArguments(str(tmp_path), use_cpu=True, report_to=[]))
+    assert trainer.args.logging_nan_inf_filter is False
+
+
 def test_token_dropout_hides_its_share_and_never_a_special_token():
     torch.manual_seed(0)
     ids = torch.randint(0, 31, (101, 97))
