@@ -450,9 +450,12 @@ def settle_training(training: TrainingArguments, given: set[str]):
 
 
 def settle_compilation(speed: SpeedArguments, training: TrainingArguments, given: set[str]):
-    """On CUDA --torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch."""
-    if "torch_compile" in given:
+    """On CUDA --torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch.
+
+    Who names a backend or a mode of Trainer's means Trainer's.
+    """
+    if "torch_compile" in given and not given & {"torch_compile_backend", "torch_compile_mode"}:
         speed.torch_compile = training.torch_compile
         if training.device.type == "cuda":
-            training.torch_compile = False
+            training.torch_compile, training.torch_compile_backend = False, None  # accelerate compiles where a backend is named
             os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)

@@ -1,9 +1,12 @@
 import json
 
 import pytest
+import torch
+from accelerate.utils import TorchDynamoPlugin
+from transformers import TrainingArguments
 
 from hf_scratch.errors import UserError
-from hf_scratch.training.arguments import RECIPES, as_flags, hide_token, parse_arguments
+from hf_scratch.training.arguments import RECIPES, SpeedArguments, as_flags, hide_token, parse_arguments, settle_compilation
 
 
 def write_recipe(tmp_path, text, name="mine.yaml"):
@@ -121,3 +124,18 @@ def test_a_folder_is_called_by_its_own_name(tmp_path):
 def test_the_run_goes_to_a_folder_of_its_own_unless_one_is_named():
     assert parse_arguments([]).output_dir("movie_reviews").startswith("runs/quickstart-")
     assert parse_arguments(["--output_dir", "mine"]).output_dir("movie_reviews") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("flags", "theirs"),
+    [({}, "NO"), ({"torch_compile_backend": "aot_eager"}, "AOT_EAGER"), ({"torch_compile_mode": "default"}, "INDUCTOR")],
+)
+def test_on_cuda_torch_compile_is_ours_unless_a_backend_or_mode_of_trainers_is_named(monkeypatch, flags, theirs):
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # TrainingArguments writes it: put back afterwards
+    monkeypatch.setenv("ACCELERATE_DYNAMO_MODE", "default")
+    training, speed = TrainingArguments("unused", torch_compile=True, report_to=[], **flags), SpeedArguments()
+    monkeypatch.setattr(TrainingArguments, "device", torch.device("cuda"))
+    settle_compilation(speed, training, {"torch_compile", *flags})
+    plugin = TorchDynamoPlugin(backend=training.torch_compile_backend, mode=training.torch_compile_mode)
+    assert plugin.backend.name == theirs  # what accelerate does with them
+    assert speed.torch_compile is (True if theirs == "NO" else None)
