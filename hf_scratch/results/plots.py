@@ -156,6 +156,7 @@ def length_histogram(lengths: np.ndarray, counts: np.ndarray, limit: int) -> Fig
         for chosen, colour in ((~cut, MODEL), (cut, OTHER)):
             ax.hist(shown[chosen], edges, weights=counts[chosen], color=colour, rwidth=0.9)
         if cut.any():
+            ax.margins(y=0.15)  # room above the bars for the words
             ax.axvline(limit, color=OTHER, linewidth=0.8)
             words = f"{counts[cut].sum() / counts.sum():.1%} are cut at {limit}"
             side = {"ha": "right", "xytext": (-4, -10)} if limit > last / 2 else {"ha": "left", "xytext": (4, -10)}
