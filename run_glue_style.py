@@ -190,7 +190,8 @@ def build(args: RunArguments, parts, labels: Labels, say):
     texts = [text for row in arrow.iterate_texts(sample) for text in row]
     tokenizer = models.load_tokenizer(args.model, texts, args.data.max_seq_length)
     model = models.build_model(args.model, config, tokenizer, labels)
-    length = tokenization.usable_length(args.data.max_seq_length, tokenizer, getattr(config, "max_position_embeddings", None))
+    positions = models.count_positions(model)
+    length = tokenization.usable_length(args.data.max_seq_length, tokenizer, positions)
     if length < args.data.max_seq_length:
         say.note(f"max_seq_length {args.data.max_seq_length} is lowered to {length}, the most that the model takes")
     args.data.max_seq_length = tokenizer.model_max_length = length  # whoever loads the folder truncates as was trained
@@ -205,7 +206,7 @@ def build(args: RunArguments, parts, labels: Labels, say):
     say(f"  tokens are kept under {', '.join(f'{name[:8]} ({part})' for part, name in fingerprints.items())}")
     sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
     tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
-    for finding in doctor.examine_tokens(tokens, getattr(config, "max_position_embeddings", None)):
+    for finding in doctor.examine_tokens(tokens, positions):
         say.note(finding.message.partition("; ")[2] if finding.kind == "cut" else finding.message)  # the loss is told above
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
     return model, tokenizer, parts, labels, tokens

@@ -352,11 +352,11 @@ CASES = {
     ),
     "unknown config key": (
         good("--config_overrides", "hiden_size=32"),
-        ["--config_overrides hiden_size=32", "has no 'hiden_size'", "Did you mean hidden_size?"],
+        ["--config_overrides hiden_size", "has no 'hiden_size'", "Did you mean hidden_size?"],
     ),
     "config value of the wrong kind": (
         good("--config_overrides", "hidden_size=wide"),
-        ["--config_overrides hidden_size=wide", "give a value of that kind"],
+        ["--config_overrides hidden_size=wide", "give values of that kind"],
     ),
     "a config key alone": (
         good("--config_overrides", "hidden_size"),

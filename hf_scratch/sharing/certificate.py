@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from ..training.launch import environment_alone
 from .loading import auto_classes
-from .reload import compute, fingerprints
+from .reload import compute, fingerprints, seat
 
 RELOAD = Path(__file__).with_name("reload.py")
 
@@ -46,7 +46,8 @@ def certify(folder: str, model, tokenizer, texts: list) -> dict:
 
     Returns:
         What was compared, and whether all of it is equal to the last bit: the tokens; every weight and every output
-        through the checkpoint's own class; the encoder's weights and hidden states through every other Auto class.
+        through the checkpoint's own class; the encoder's weights and hidden states through every other Auto class. Of
+        the other classes of transformers' own models the weights, where they hold the same encoder.
 
     Raises:
         RuntimeError: if the reloaded model differs or cannot be loaded; the folder is kept.
@@ -63,7 +64,8 @@ def remember(model, tokenizer, texts: list) -> Memory:
             module.split()  # checkpoints have one form
     attention = "sdpa" if here._supports_sdpa else "eager"  # what a stranger loads it with, whatever it is trained with
     here.set_attn_implementation(attention)
-    question = {"texts": texts, "architecture": type(model).__name__, "classes": auto_classes(model.config)}
+    question = {"texts": texts, "architecture": type(model).__name__, "seat": seat(here)}
+    question |= {"classes": auto_classes(model.config)}
     tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     tensors = {f"tokens.{name}": tensor for name, tensor in tokens.items()} | compute(here, tokens)
     return Memory(question | {"attention": attention}, tensors, fingerprints(here), fingerprints(here.base_model))
@@ -83,12 +85,12 @@ def without_own_forwards(model):
 def compare(folder: str, memory: Memory) -> dict:
     """`certify` against what was remembered."""
     result = {"texts": len(memory.question["texts"])}
-    result |= {"auto_classes": ["AutoConfig", "AutoTokenizer", *memory.question["classes"]]}
     try:
         facts, theirs = answers_of_stranger(folder, memory.question)
     except subprocess.CalledProcessError as error:
         write(folder, result | {"loaded": False, "error": error.stderr.strip().rpartition("\n")[2]})
         raise RuntimeError(f"{folder}: the saved model cannot be loaded elsewhere:\n{error.stderr[-3000:]}") from error
+    result |= {"auto_classes": ["AutoConfig", "AutoTokenizer", *facts["encoders"]]}
     differing = {
         "weights": sorted(name for name, mark in memory.weights.items() if facts["weights"].get(name) != mark),
         "tokens": different(memory.tensors, theirs, "tokens."),
@@ -140,7 +142,8 @@ def different_encoders(memory: Memory, encoders: dict, theirs: dict) -> list[str
     for name, marks in encoders.items():
         lost = [weight for weight in memory.encoder if weight not in marks and not weight.startswith("pooler.")]
         changed = [weight for weight in memory.encoder if weight in marks and marks[weight] != memory.encoder[weight]]
-        if lost or changed or not equal(memory.tensors["encoder"], theirs[f"encoder.{name}"]):
+        states = theirs.get(f"encoder.{name}", memory.tensors["encoder"])  # of some only the weights were asked for
+        if lost or changed or not equal(memory.tensors["encoder"], states):
             names.append(name)
     return names
 

@@ -17,8 +17,6 @@ def auto_classes(config) -> list[str]:
     if declared:
         return [name for name in declared if name.startswith("AutoModel")]
     names = [name for name in AUTO_MAP if name.startswith("AutoModel")]
-    if config.num_labels != 2:  # BERT's head of start and end is as wide as there are labels, and runs with two only
-        names.remove("AutoModelForQuestionAnswering")
     return [name for name in names if type(config) in getattr(transformers, name)._model_mapping]
 
 

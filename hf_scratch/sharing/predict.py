@@ -13,6 +13,7 @@ from ..data.batching import make_collator
 from ..data.long_text import encode
 from ..data.tokenization import usable_length
 from ..results.metrics import decide, to_probabilities
+from ..training.models import count_positions
 from ..training.padding_free import HALF, CountTokens, PaddingFree, why_not_proven
 
 WINDOW = 4096  # texts that are sorted by length at a time
@@ -54,7 +55,7 @@ class Predictor:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.kind = kind_of(config)
         self.names = [str(config.id2label[id_]) for id_ in range(config.num_labels)]
-        self.max_length = usable_length(10**6, tokenizer, getattr(config, "max_position_embeddings", None))
+        self.max_length = usable_length(10**6, tokenizer, count_positions(model))
         self.max_tokens = max_tokens or MOST_TOKENS.get(device, MOST_TOKENS_ELSEWHERE)
         self.collate, self.execution = make_collator(tokenizer, self.max_length), nullcontext()
         if why_not_proven(config, model.device, half=model.dtype in HALF) is None:

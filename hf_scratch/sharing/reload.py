@@ -19,7 +19,8 @@ def main(folder: str, asked_file: str, answers_file: str):
 
     Args:
         folder: of the checkpoint.
-        asked_file: JSON with `texts`, the checkpoint's own class (`architecture`), the Auto `classes`, and the `attention`.
+        asked_file: JSON with `texts`, the checkpoint's own class (`architecture`), what its encoder is (`seat`), the Auto
+            `classes`, and the `attention`.
         answers_file: safetensors file to write.
     """
     import transformers
@@ -41,9 +42,14 @@ def main(folder: str, asked_file: str, answers_file: str):
     for name in asked["classes"]:
         # A copy, as in memory: some kernels round by the alignment of the weights, and those of a mapped file lie otherwise.
         model = copy.deepcopy(getattr(transformers, name).from_pretrained(folder, **options)).eval()
-        outputs = compute(model, tokens)
-        facts["encoders"][name], answers[f"encoder.{name}"] = fingerprints(model.base_model), outputs.pop("encoder")
-        if type(model).__name__ == asked["architecture"]:
+        own = type(model).__name__ == asked["architecture"]
+        if not (own_code or own) and seat(model) != asked["seat"]:
+            continue  # transformers gives this class another encoder than the one that was trained
+        facts["encoders"][name] = fingerprints(model.base_model)
+        if own_code or own:  # other heads of transformers may want other texts, other labels, or inputs of a decoder
+            outputs = compute(model, tokens)
+            answers[f"encoder.{name}"] = outputs.pop("encoder")
+        if own:
             facts["weights"] = fingerprints(model)
             answers |= outputs
     if "weights" not in facts:
@@ -66,6 +72,11 @@ def compute(model, tokens) -> dict[str, torch.Tensor]:
         hook.remove()
     answers = {f"output.{name}": tensor for name, tensor in outputs.items() if isinstance(tensor, torch.Tensor)}
     return answers | {"encoder": hidden[0][0]}
+
+
+def seat(model) -> list[str]:
+    """What the encoder of a model is, and under which name it lies in the file."""
+    return [type(model.base_model).__name__, model.base_model_prefix]
 
 
 def fingerprints(model) -> dict[str, str]:

@@ -29,6 +29,7 @@ def load_config(args: ModelArguments) -> PretrainedConfig:
         UserError: if the model or type is unknown, or a key is not one of its configuration's.
     """
     name = args.config_name or args.model_name_or_path
+    overrides = read_overrides(args.config_overrides)
     if name:
         config = from_hub_or_disk(AutoConfig, name, args)
     elif args.model_type in CONFIG_MAPPING:
@@ -38,32 +39,56 @@ def load_config(args: ModelArguments) -> PretrainedConfig:
             f"--model_type {args.model_type!r} is not registered.{closest(args.model_type, CONFIG_MAPPING.keys())} Give "
             "scratch, bert or another type that transformers knows, or --model_name_or_path for weights"
         )
-    apply_overrides(config, args.config_overrides)
-    return config
+    return overridden(config, overrides, anew=name is None)
 
 
-def apply_overrides(config: PretrainedConfig, overrides: str | None):
-    """Set `k=v,...` on a configuration; transformers itself would store a misspelt key and ignore it.
+def read_overrides(text: str | None) -> dict:
+    """`k=v,...` as a dictionary.
 
     Raises:
-        UserError: if a pair has no `=`, the key is unknown, or the value is of the wrong kind.
+        UserError: if a pair has no `=`.
     """
-    for pair in filter(None, (overrides or "").split(",")):
+    overrides = {}
+    for pair in filter(None, (text or "").split(",")):
         key, equals, value = (word.strip() for word in pair.partition("="))
         if not equals:
             raise UserError(f"--config_overrides holds {pair!r}, but takes key=value pairs; write {key}=VALUE")
+        overrides[key] = read_value(value)
+    return overrides
+
+
+def overridden(config: PretrainedConfig, overrides: dict, anew: bool) -> PretrainedConfig:
+    """A configuration with other values, all set before it is judged; transformers would store a misspelt key and ignore it.
+
+    Args:
+        config: to change.
+        overrides: values by key.
+        anew: make it from its class, so that what follows from the values (layer types, sizes of poolers) follows; a
+            checkpoint's own values stay.
+
+    Raises:
+        UserError: if a key is unknown, or a value is of the wrong kind or does not fit the others.
+    """
+    for key in overrides:
         if not hasattr(config, key):
             keys = [name for name in config.to_dict() if not name.startswith("_")]
             raise UserError(
-                f"--config_overrides {pair}: the configuration of {config.model_type} has no {key!r}.{closest(key, keys)} "
+                f"--config_overrides {key}: the configuration of {config.model_type} has no {key!r}.{closest(key, keys)} "
                 f"Its keys are {', '.join(sorted(keys))}"
             )
-        try:
-            setattr(config, key, read_value(value))
-            if hasattr(config, "validate"):
-                config.validate()
-        except Exception as error:  # the strict dataclass of the configuration says what it takes
-            raise UserError(f"--config_overrides {pair}: {' '.join(str(error).split())}; give a value of that kind") from error
+    if not overrides:
+        return config
+    try:
+        if anew:
+            config = type(config)(**overrides)
+        for key, value in overrides.items():
+            setattr(config, key, value)
+        if hasattr(config, "validate"):
+            config.validate()
+    except Exception as error:  # the strict dataclass of the configuration says what it takes
+        pairs = ",".join(f"{key}={value}" for key, value in overrides.items())
+        raise UserError(f"--config_overrides {pairs}: {' '.join(str(error).split())}; give values of that kind") from error
+    return config
 
 
 def read_value(text: str):
@@ -73,6 +98,17 @@ def read_value(text: str):
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def count_positions(model: PreTrainedModel) -> int | None:
+    """How many tokens the model has positions for; None if it takes any length.
+
+    RoBERTa and its relatives count from behind their padding token's id: of a table of 514 positions 512 can be used.
+    """
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if getattr(table, "padding_idx", None) is not None:
+        return table.num_embeddings - table.padding_idx - 1
+    return getattr(model.config, "max_position_embeddings", None)
 
 
 def class_order(config: PretrainedConfig, labels: Labels, trains: bool) -> Labels:
@@ -123,13 +159,24 @@ def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, label
     if args.model_name_or_path:
         model = load_weights(args, config)
     else:
-        config.vocab_size = len(tokenizer)
-        config.pad_token_id = tokenizer.pad_token_id
+        fit_to_tokenizer(config, tokenizer)
         try:
             model = AutoModelForSequenceClassification.from_config(config)
         except (ValueError, RuntimeError, AssertionError, AttributeError, ZeroDivisionError) as error:
             raise UserError(f"no {config.model_type} model can be built so: {error}; mend --config_overrides") from error
     return model
+
+
+def fit_to_tokenizer(config: PretrainedConfig, tokenizer):
+    """A configuration of its type names the special tokens of that type's own vocabulary; these are those of this one."""
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    ids = {name: getattr(tokenizer, f"{name}_token_id") for name in ("bos", "cls", "eos", "sep", "mask")}
+    ids |= {"bos": ids["cls"] if ids["bos"] is None else ids["bos"], "eos": ids["sep"] if ids["eos"] is None else ids["eos"]}
+    for name, id_ in ids.items():
+        if getattr(config, f"{name}_token_id", None) is not None and id_ is not None:
+            setattr(config, f"{name}_token_id", id_)
+    if getattr(config, "is_encoder_decoder", False):
+        config.decoder_start_token_id = tokenizer.pad_token_id
 
 
 def load_weights(args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:

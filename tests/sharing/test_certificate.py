@@ -3,11 +3,12 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from safetensors import safe_open
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.tokenization import train_wordpiece
-from hf_scratch.sharing import certificate
+from hf_scratch.sharing import certificate, reload
 from hf_scratch.sharing.certificate import certify, compare, remember
 from hf_scratch.training.padding_free import PaddingFree
 from tests.conftest import make_reviews
@@ -131,3 +132,38 @@ def test_a_model_of_transformers_passes_too(tiny_bert, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     result = certify(str(tmp_path), model, tokenizer, [[text, text[:7]] for text in TEXTS])
     assert result["logits_equal"] and len(result["auto_classes"]) == 2 + CLASSES
+
+
+SIZES = {"vocab_size": 151, "hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 17}
+OF_ENCODERS = ["PreTraining", "QuestionAnswering", "TokenClassification"]
+T5 = {"vocab_size": 151, "d_model": 12, "num_layers": 1, "num_heads": 3, "d_ff": 17, "d_kv": 4}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "sizes", "classes", "left_out"),
+    [
+        ("bert", SIZES | {"num_labels": 5}, CLASSES, []),  # its head for questions cannot run, its encoder is the same
+        ("llama", SIZES | {"num_key_value_heads": 3}, 3, ["QuestionAnswering"]),  # has it under another name
+        ("t5", T5 | {"decoder_start_token_id": 0, "eos_token_id": 3}, 2, OF_ENCODERS),  # wants inputs of a decoder
+    ],
+)
+def test_classes_of_transformers_are_compared_as_far_as_they_hold_the_same_encoder(
+    model_type, sizes, classes, left_out, saved, tmp_path, monkeypatch
+):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, pad_token_id=0, **sizes)
+    model, tokenizer = AutoModelForSequenceClassification.from_config(config).eval(), saved[2]
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+
+    def answers_here(folder, question):
+        (tmp_path / "asked.json").write_text(json.dumps(question))
+        reload.main(folder, str(tmp_path / "asked.json"), str(tmp_path / "answers"))
+        with safe_open(tmp_path / "answers", "pt") as file:
+            return json.loads(file.metadata()["facts"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+    monkeypatch.setattr(certificate, "answers_of_stranger", answers_here)
+    result = certify(str(tmp_path), model, tokenizer, TEXTS)
+    assert result["weights_equal"] and result["logits_equal"] and result["encoders_equal"]
+    assert len(result["auto_classes"]) == 2 + classes
+    assert {f"AutoModelFor{name}" for name in left_out} == {*certificate.auto_classes(config)} - {*result["auto_classes"]}

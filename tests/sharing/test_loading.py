@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertForSequenceClassification, BertModel
 
 from hf_scratch import ScratchConfig, ScratchForPreTraining
 from hf_scratch.errors import UserError
@@ -42,8 +42,3 @@ def test_a_tokenizer_that_transformers_made_up_is_refused(tiny_bert, tmp_path):
     BertForSequenceClassification.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"knows no words, .*; put the files of the tokenizer .* beside it \(tokenizer.json"):
         load(str(tmp_path))
-
-
-def test_the_head_for_questions_is_none_of_a_bert_of_five_classes():
-    two, five = (auto_classes(BertConfig(num_labels=labels)) for labels in (2, 5))
-    assert set(two) - set(five) == {"AutoModelForQuestionAnswering"}

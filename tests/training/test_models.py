@@ -8,7 +8,15 @@ from hf_scratch.data.labels import Labels
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 from hf_scratch.training.arguments import ModelArguments
-from hf_scratch.training.models import apply_overrides, build_model, class_order, load_config, load_tokenizer
+from hf_scratch.training.models import (
+    build_model,
+    class_order,
+    count_positions,
+    load_config,
+    load_tokenizer,
+    overridden,
+    read_overrides,
+)
 from tests.conftest import TINY, make_reviews
 
 LABELS = Labels("classification", ("bad", "good", "so-so"))
@@ -65,10 +73,9 @@ def test_the_tokenizer_is_the_named_one_the_models_or_learnt(tiny_bert):
 
 
 def test_overrides_have_the_types_of_yaml():
-    config = BertConfig()
-    apply_overrides(config, "hidden_size=36, hidden_act=relu,hidden_dropout_prob=0.3,classifier_dropout=0.2")
-    values = config.hidden_size, config.hidden_act, config.hidden_dropout_prob, config.classifier_dropout
-    assert values == (36, "relu", 0.3, 0.2)
+    values = read_overrides("hidden_size=36, hidden_act=relu,hidden_dropout_prob=0.3,layer_norm_eps=1e-5")
+    assert values == {"hidden_size": 36, "hidden_act": "relu", "hidden_dropout_prob": 0.3, "layer_norm_eps": 1e-5}
+    assert overridden(BertConfig(), values, anew=False).layer_norm_eps == 1e-5
 
 
 @pytest.mark.parametrize(
@@ -76,12 +83,47 @@ def test_overrides_have_the_types_of_yaml():
     [
         ("hiden_size=32", r"the configuration of bert has no 'hiden_size'\. Did you mean hidden_size\?"),
         ("hidden_size", "holds 'hidden_size', but takes key=value pairs; write hidden_size=VALUE"),
-        ("hidden_size=wide", "--config_overrides hidden_size=wide: .*; give a value of that kind"),
+        ("hidden_size=wide", "--config_overrides hidden_size=wide: .*; give values of that kind"),
     ],
 )
-def test_refused_overrides(overrides, message):
+@pytest.mark.parametrize("anew", [True, False])
+def test_refused_overrides(overrides, message, anew):
     with pytest.raises(UserError, match=message):
-        apply_overrides(BertConfig(), overrides)
+        overridden(BertConfig(), read_overrides(overrides), anew)
+
+
+SMALL = "hidden_size=12,num_hidden_layers=2,num_attention_heads=3,intermediate_size=29"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script")  # of DeBERTa's, in transformers before 5.17
+@pytest.mark.parametrize(
+    ("model_type", "overrides"),
+    [
+        ("modernbert", SMALL),  # a type for each layer
+        ("deberta-v2", SMALL),  # the size of its pooler
+        ("xlnet", "d_model=12,n_layer=2,n_head=3,d_inner=29"),  # sizes that fit only together
+        ("t5", "d_model=12,num_layers=1,num_heads=3,d_ff=29,d_kv=4"),  # decoders, which begin with a token
+        ("bart", "d_model=12,encoder_layers=1,decoder_layers=1,encoder_attention_heads=3,decoder_attention_heads=3"),
+    ],
+)
+def test_what_follows_from_an_override_follows(model_type, overrides):
+    """And special tokens are those of the vocabulary that is learnt, where the last one counts too."""
+    args = ModelArguments(model_type=model_type, config_overrides=overrides)
+    tokenizer = train_wordpiece(TEXTS, vocab_size=151, max_length=37)
+    model = build_model(args, load_config(args), tokenizer, LABELS)
+    assert model.config.eos_token_id in (None, tokenizer.sep_token_id)
+    assert model(**tokenizer(TEXTS[:5], padding=True, return_tensors="pt")).logits.shape == (5, 3)
+
+
+@pytest.mark.parametrize(("model_type", "positions"), [("roberta", 36), ("mpnet", 35), ("bert", 37)])
+def test_the_longest_input_is_as_long_as_there_are_positions(model_type, positions):
+    """RoBERTa begins to count behind its padding token's id, here 0; MPNet behind 1, always."""
+    args = ModelArguments(model_type=model_type, config_overrides=f"{SMALL},max_position_embeddings=37")
+    model = build_model(args, load_config(args), train_wordpiece(TEXTS, vocab_size=151, max_length=37), LABELS)
+    assert count_positions(model) == positions
+    assert model(input_ids=torch.full((1, positions), 5)).logits.shape == (1, 3)
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, positions + 1), 5))
 
 
 def test_sizes_that_do_not_fit_are_refused():
@@ -116,12 +158,6 @@ def test_a_head_that_knows_the_classes_keeps_its_order_and_one_that_does_not_mus
     assert class_order(BertConfig(num_labels=3), LABELS, trains=False) == LABELS
     with pytest.raises(UserError, match="the model's classes are so-so, bad, good, the data's a, b, c"):
         class_order(config, others, trains=False)
-
-
-def test_a_small_number_in_scientific_notation_is_a_number():
-    config = BertConfig()
-    apply_overrides(config, "layer_norm_eps=1e-5")
-    assert config.layer_norm_eps == 1e-5
 
 
 def test_weights_that_are_a_pickle_are_not_read(tiny_bert, tmp_path):
