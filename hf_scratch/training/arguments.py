@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import math
 import os
 import sys
 from collections.abc import Collection
@@ -38,6 +39,7 @@ SOURCE_FLAGS = (
     *("train_split_name", "validation_split_name", "test_split_name", "text_column_names", "text_column_delimiter"),
     *("label_column_name", "problem_type", "do_regression", "intermediate_task"),
 )
+LENGTHS = ("budget", "max_steps", "num_train_epochs")  # each ends a training by itself
 # What scoring every row, once and in its order, rests on.
 NEEDED = {
     "dataloader_drop_last": False,
@@ -121,6 +123,13 @@ class IntermediateArguments:
     intermediate_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of that one pass."})
 
     def __post_init__(self):
+        if not 0 <= self.intermediate_learning_rate < math.inf:
+            raise ValueError(
+                f"--intermediate_learning_rate is {self.intermediate_learning_rate:g}, but it must be at least 0 and finite; "
+                "try 1e-3"
+            )
+        if self.intermediate_samples < 1:
+            raise ValueError(f"--intermediate_samples is {self.intermediate_samples}, but at least one is read; try 75000")
         if self.intermediate_max_seq_length < 3:
             raise ValueError(
                 f"--intermediate_max_seq_length is {self.intermediate_max_seq_length}, but a piece holds [CLS], a token and "
@@ -345,7 +354,7 @@ def recipe_values(recipe: str, given: set[str], folder: Path = RECIPES) -> dict:
     """Read a recipe: flat flags, or the groups model, data, training, and from_scratch or from_pretrained.
 
     What the user replaces is dropped: the group model with --model_name_or_path or --model_type; what says where the rows are
-    with --task_name, --dataset_name or --train_file, while lengths and sizes stay.
+    with --task_name, --dataset_name or --train_file, while lengths and sizes stay; what ends the training with another end.
 
     Args:
         recipe: name or file.
@@ -380,7 +389,8 @@ def recipe_values(recipe: str, given: set[str], folder: Path = RECIPES) -> dict:
     groups.pop("from_scratch" if pretrained else "from_pretrained")
     for group in groups.values():
         table |= group
-    return {name: value for name, value in table.items() if name != "recipe"}
+    replaced = {"recipe", *(LENGTHS if given.intersection(LENGTHS) else ())}
+    return {name: value for name, value in table.items() if name not in replaced}
 
 
 def as_flags(values: dict) -> list[str]:
@@ -410,7 +420,7 @@ def check_training(training: TrainingArguments, metrics: Collection[str]):
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
         if getattr(training, name) < 1:
             raise UserError(f"--{name} is {getattr(training, name)}, but it must be at least 1; try 8")
-    if training.num_train_epochs <= 0 and training.max_steps <= 0:
+    if not training.num_train_epochs > 0 and training.max_steps <= 0:
         raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0; try 3")
     for name in ("seed", "data_seed"):
         if (getattr(training, name) or 0) < 0:

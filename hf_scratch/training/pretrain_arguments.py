@@ -13,7 +13,18 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ..data.sources import resolve_address
 from ..data.tasks import TASKS
 from ..errors import UserError, closest
-from .arguments import RECIPES, ModelArguments, Parser, as_flags, check_training, flag_value, hide_token, parse, recipe_values
+from .arguments import (
+    LENGTHS,
+    RECIPES,
+    ModelArguments,
+    Parser,
+    as_flags,
+    check_training,
+    flag_value,
+    hide_token,
+    parse,
+    recipe_values,
+)
 from .budget import ENDLESS, check_warmup, read_budget
 from .optimization import check_optimization
 
@@ -155,6 +166,7 @@ def parse_pretrain_arguments(argv: list[str]) -> PretrainRun:
     if extra:
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     pretrain.recipe = recipe
+    check_length(pretrain, training, given | set(values))
     settle_model(model, pretrain, given)
     check(pretrain, training)
     settle_training(training, pretrain)
@@ -185,6 +197,16 @@ def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
         training.disable_tqdm = True
     if training.device.type == "cpu":
         training.dataloader_pin_memory = False
+
+
+def check_length(pretrain: PretrainArguments, training: TrainingArguments, given: set[str]):
+    """Either the clock ends training or a count does."""
+    counts = [f"--{name} {getattr(training, name):g}" for name in LENGTHS[1:] if name in given]
+    if pretrain.budget and counts:
+        raise UserError(
+            f"--budget {pretrain.budget} and {' and '.join(counts)} given, but one of them ends the training; leave --budget "
+            "away to count, or the other to go by the clock"
+        )
 
 
 def check(pretrain: PretrainArguments, training: TrainingArguments):

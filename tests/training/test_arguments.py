@@ -52,6 +52,13 @@ def test_groups_and_flat_flags_of_a_file(tmp_path):
         assert (args.data.task_name, args.training.seed, args.training.learning_rate) == ("sst2", 13, 5e-4)
 
 
+def test_a_flag_that_ends_the_training_replaces_the_recipes(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("model_type: scratch\ntask_name: sst2\nmax_steps: 9\n")
+    assert parse_arguments(["--recipe", str(path)]).training.max_steps == 9
+    assert parse_arguments(["--recipe", str(path), "--num_train_epochs", "2"]).training.max_steps == -1
+
+
 def test_a_json_file_is_a_recipe_too(tmp_path):
     recipe = write_recipe(tmp_path, json.dumps({"task_name": "sst2", "model_type": "bert", "bf16": False}), "mine.json")
     assert parse_arguments([recipe]).model.model_type == "bert"

