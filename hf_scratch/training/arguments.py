@@ -17,6 +17,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from ..data.arguments import DataArguments
 from ..data.sources import Access
 from ..errors import UserError, closest
+from .bounds import check_training
 from .optimization import check_optimization
 from .replaced_flags import replacement
 
@@ -40,13 +41,6 @@ SOURCE_FLAGS = (
     *("label_column_name", "problem_type", "do_regression", "intermediate_task"),
 )
 LENGTHS = ("budget", "max_steps", "num_train_epochs")  # each ends a training by itself
-# What scoring every row, once and in its order, rests on.
-NEEDED = {
-    "dataloader_drop_last": False,
-    "prediction_loss_only": False,
-    "batch_eval_metrics": False,
-    "remove_unused_columns": True,
-}
 ACTIONS = ("do_train", "do_eval", "do_predict")
 
 
@@ -340,7 +334,7 @@ def parse(parser: Parser, argv: list[str]):
         return parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
     except UserError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise UserError(f"{' '.join(str(error).split())}; mend the flag, or see `{parser.prog} --help`") from error
 
 
@@ -415,29 +409,6 @@ def check_model(model: ModelArguments):
         )
 
 
-def check_training(training: TrainingArguments, metrics: Collection[str]):
-    """Refuse what Trainer would trip over after the data are read, or after an epoch."""
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-        if getattr(training, name) < 1:
-            raise UserError(f"--{name} is {getattr(training, name)}, but it must be at least 1; try 8")
-    if not training.num_train_epochs > 0 and training.max_steps <= 0:
-        raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0; try 3")
-    for name in ("seed", "data_seed"):
-        if (getattr(training, name) or 0) < 0:
-            raise UserError(f"--{name} is {getattr(training, name)}, but a seed is not negative; give 0 or more")
-    for name, wanted in NEEDED.items():
-        if getattr(training, name) is not wanted:
-            raise UserError(
-                f"--{name} {str(not wanted).lower()} is not possible here: every row is predicted and scored; leave it away"
-            )
-    metric = (training.metric_for_best_model or "loss").removeprefix("eval_")
-    if metrics and metric not in (*metrics, "loss"):
-        raise UserError(
-            f"--metric_for_best_model {metric} is not measured.{closest(metric, metrics)} Give loss or one of "
-            f"{', '.join(metrics)}"
-        )
-
-
 def check_early_stopping(regularization: RegularizationArguments, training: TrainingArguments):
     """Patience counts evaluations, and what is kept at the end is the best of them."""
     patience = regularization.early_stopping_patience
@@ -460,12 +431,11 @@ def settle_training(training: TrainingArguments, given: set[str]):
 
 
 def settle_compilation(speed: SpeedArguments, training: TrainingArguments, given: set[str]):
-    """On CUDA --torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch.
+    """--torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch.
 
     Who names a backend or a mode of Trainer's means Trainer's.
     """
     if "torch_compile" in given and not given & {"torch_compile_backend", "torch_compile_mode"}:
         speed.torch_compile = training.torch_compile
-        if training.device.type == "cuda":
-            training.torch_compile, training.torch_compile_backend = False, None  # accelerate compiles where a backend is named
-            os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)
+        training.torch_compile, training.torch_compile_backend = False, None  # accelerate compiles where a backend is named
+        os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)

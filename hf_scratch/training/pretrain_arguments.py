@@ -19,12 +19,12 @@ from .arguments import (
     ModelArguments,
     Parser,
     as_flags,
-    check_training,
     flag_value,
     hide_token,
     parse,
     recipe_values,
 )
+from .bounds import check_training
 from .budget import ENDLESS, check_warmup, read_budget
 from .optimization import check_optimization
 

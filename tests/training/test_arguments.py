@@ -137,11 +137,12 @@ def test_the_run_goes_to_a_folder_of_its_own_unless_one_is_named():
     ("flags", "theirs"),
     [({}, "NO"), ({"torch_compile_backend": "aot_eager"}, "AOT_EAGER"), ({"torch_compile_mode": "default"}, "INDUCTOR")],
 )
-def test_on_cuda_torch_compile_is_ours_unless_a_backend_or_mode_of_trainers_is_named(monkeypatch, flags, theirs):
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_torch_compile_is_ours_unless_a_backend_or_mode_of_trainers_is_named(monkeypatch, device, flags, theirs):
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # TrainingArguments writes it: put back afterwards
     monkeypatch.setenv("ACCELERATE_DYNAMO_MODE", "default")
     training, speed = TrainingArguments("unused", torch_compile=True, report_to=[], **flags), SpeedArguments()
-    monkeypatch.setattr(TrainingArguments, "device", torch.device("cuda"))
+    monkeypatch.setattr(TrainingArguments, "device", torch.device(device))
     settle_compilation(speed, training, {"torch_compile", *flags})
     plugin = TorchDynamoPlugin(backend=training.torch_compile_backend, mode=training.torch_compile_mode)
     assert plugin.backend.name == theirs  # what accelerate does with them
