@@ -47,7 +47,7 @@ def run(args) -> int:
     steps = steps_of(args, folder)
     claim(folder, settled(args), {name for name, of_name in steps.items() if any(step.is_done() for step in of_name)})
     # BERT's rung first: it waits for no pre-training, and shows within minutes what is wrong with task, rows or flags.
-    for name in ("BERT's weights", *steps):
+    for name in sorted(steps, key=lambda name: name != "BERT's weights"):
         for step in steps[name]:
             step.take()
     rungs = {name: [str(step.place) for step in steps[name]] for name in RUNGS}

@@ -3,12 +3,12 @@
 import sys
 
 import transformers
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from ..errors import UserError
 from ..model.configuration_scratch import AUTO_MAP
 from ..training.arguments import ModelArguments
-from ..training.models import from_hub_or_disk
+from ..training.models import from_hub_or_disk, named_tokenizer
 
 
 def auto_classes(config) -> list[str]:
@@ -40,12 +40,7 @@ def load(name: str, args: ModelArguments | None = None):
     if not own:
         known = ", ".join(name_of_class(auto_class, config) for auto_class in classes) or "no model"
         raise UserError(f"{name}: was saved by {architecture}, but its configuration gives {known}; give another checkpoint")
-    tokenizer = from_hub_or_disk(AutoTokenizer, name, args)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers builds where there are no files
-        raise UserError(
-            f"{name}: its tokenizer knows no words, but a text is read by them; put the files of the tokenizer that the model "
-            "was trained with beside it (tokenizer.json, or vocab.txt)"
-        )
+    tokenizer = named_tokenizer(name, args)
     return from_hub_or_disk(own[0], name, args).eval(), tokenizer
 
 

@@ -1,5 +1,6 @@
 """The model, configuration and tokenizer that the flags name: random or pre-trained, ours or anybody's, by the same way."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,7 +144,24 @@ def load_tokenizer(args: ModelArguments, train_texts, max_length: int) -> PreTra
     name = args.tokenizer_name or args.model_name_or_path
     if name is None:
         return train_wordpiece(train_texts, args.tokenizer_vocab_size, max_length)
-    return from_hub_or_disk(AutoTokenizer, name, args)
+    return named_tokenizer(name, args)
+
+
+def named_tokenizer(name: str, args: ModelArguments) -> PreTrainedTokenizerBase:
+    """A tokenizer that knows words: where a folder has no files of one, transformers makes one of the special tokens alone.
+
+    Raises:
+        UserError: if it cannot be loaded, or is of that kind.
+    """
+    tokenizer = from_hub_or_disk(AutoTokenizer, name, args)
+    words = tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens)
+    if not any(character.isalnum() for word in words for character in word):
+        raise UserError(
+            f"{name}: its tokenizer knows no words, for it has no files of one (tokenizer.json, or vocab.txt), but a text is "
+            "read by them; put the files that the weights were trained with beside them, or train with --tokenizer_name NAME "
+            "where they are"
+        )
+    return tokenizer
 
 
 def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, labels: Labels) -> PreTrainedModel:
@@ -157,7 +175,7 @@ def build_model(args: ModelArguments, config: PretrainedConfig, tokenizer, label
     config.id2label = dict(enumerate(labels.names))
     config.label2id = {name: id_ for id_, name in config.id2label.items()}
     if args.model_name_or_path:
-        model = load_weights(args, config)
+        model = load_weights(AutoModelForSequenceClassification, args, config, tokenizer)
     else:
         fit_to_tokenizer(config, tokenizer)
         try:
@@ -179,18 +197,40 @@ def fit_to_tokenizer(config: PretrainedConfig, tokenizer):
         config.decoder_start_token_id = tokenizer.pad_token_id
 
 
-def load_weights(args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:
-    """Load a classifier and refuse one whose encoder would in part be random."""
+def load_weights(auto_class, args: ModelArguments, config: PretrainedConfig, tokenizer) -> PreTrainedModel:
+    """Weights under a head, which may be new; refused are those whose encoder would be random, or does not fit the tokenizer.
+
+    Args:
+        auto_class: of the head.
+        args: name the weights.
+        config: of the model, as it was loaded and changed.
+        tokenizer: whose ids the embeddings must know.
+
+    Raises:
+        UserError: if they cannot be loaded, or do not fit.
+    """
+    name = args.model_name_or_path
     model, report = from_hub_or_disk(
-        AutoModelForSequenceClassification,
-        args.model_name_or_path,
+        auto_class,
+        name,
         args,
         config=config,
-        ignore_mismatched_sizes=args.ignore_mismatched_sizes,
+        ignore_mismatched_sizes=True,  # looked at here: of an encoder none are right
         output_loading_info=True,
         use_safetensors=True,  # other weights are pickles
     )
-    refuse_random_encoder(model, report, args.model_name_or_path)
+    refuse_random_encoder(model, report, name)
+    if report["mismatched_keys"] and not args.ignore_mismatched_sizes:
+        raise UserError(
+            f"{name}: its head has another number of classes than the data; add --ignore_mismatched_sizes to begin with a "
+            "new head"
+        )
+    ids, known = max(tokenizer.get_vocab().values()) + 1, getattr(model.config, "vocab_size", math.inf)
+    if ids > known:
+        raise UserError(
+            f"{args.tokenizer_name or name}: the tokenizer has {ids:,} tokens, but the weights of {name} know {known:,}; give "
+            "the tokenizer that they were trained with"
+        )
     return model
 
 
@@ -208,6 +248,15 @@ def refuse_random_encoder(model: PreTrainedModel, report: dict, name: str):
         raise UserError(
             f"{name}: {len(missing)} tensors of the encoder are not in the checkpoint "
             f"({', '.join(missing[:3])} ...), and would be random; check that the weights belong to this configuration"
+        )
+    other = [entry for entry in sorted(report["mismatched_keys"]) if entry[0].startswith(backbone)]
+    if other:
+        key, *shapes = max(other, key=lambda entry: math.prod(entry[1]))
+        there, here = (" x ".join(map(str, shape)) for shape in shapes)
+        raise UserError(
+            f"{name}: {len(other)} tensors of the encoder have other sizes in the checkpoint than in the configuration ({key} "
+            f"is {there} there, {here} here), and would be random; leave --config_overrides and --config_name away to keep the "
+            f"weights, or name no weights to begin with random ones: --model_type {model.config.model_type}"
         )
 
 
@@ -234,11 +283,6 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if not reachable:
             raise UserError(f"model {name!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
-        if "ignore_mismatched_sizes" in str(error):
-            raise UserError(
-                f"{name}: its head has another number of classes than the data; add --ignore_mismatched_sizes to begin with a "
-                "new head"
-            ) from error
         raise UserError(
             f"{name}: cannot be loaded ({' '.join(str(error).split())}); check the name, or that the folder holds config.json, "
             "model.safetensors and tokenizer.json"

@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, 
 
 from ..errors import UserError
 from .arguments import ModelArguments
-from .models import from_hub_or_disk, refuse_random_encoder
+from .models import load_weights
 
 
 def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, tokenizer, next_sentence: bool) -> PreTrainedModel:
@@ -37,7 +37,7 @@ def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, toke
             "scratch or bert"
         )
     if args.model_name_or_path:
-        return load_weights(auto, args, config)
+        return load_weights(auto, args, config, tokenizer)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
     try:
         return auto.from_config(config)
@@ -47,14 +47,6 @@ def build_pretraining_model(args: ModelArguments, config: PretrainedConfig, toke
 
 def takes(model_class, name: str) -> bool:
     return name in inspect.signature(model_class.forward).parameters
-
-
-def load_weights(auto, args: ModelArguments, config: PretrainedConfig) -> PreTrainedModel:
-    """Weights to go on from; heads that the checkpoint has not are new, an encoder must be whole."""
-    options = {"output_loading_info": True, "use_safetensors": True}  # other weights are pickles
-    model, report = from_hub_or_disk(auto, args.model_name_or_path, args, config=config, **options)
-    refuse_random_encoder(model, report, args.model_name_or_path)
-    return model
 
 
 class MaskedPositions:

@@ -1,12 +1,11 @@
 """What pre-training takes from its flags before there is a model: a task's own text, the tokenizer, the length."""
 
 from datasets import Dataset, concatenate_datasets
-from transformers import AutoTokenizer
 
 from ..data import columns, sources, splits, tasks, tokenization
 from ..data.arguments import DataArguments
 from ..errors import UserError
-from .models import from_hub_or_disk, load_config
+from .models import load_config, named_tokenizer
 
 
 def task_documents(names: list[str], split_seed: int) -> Dataset:
@@ -36,7 +35,7 @@ def tokenizer_for(args, documents: Dataset):
     flags = args.pretrain
     if args.model.tokenizer_name or args.model.model_name_or_path:
         name = args.model.tokenizer_name or args.model.model_name_or_path
-        return check_special(from_hub_or_disk(AutoTokenizer, name, args.model), name)
+        return check_special(named_tokenizer(name, args.model), name)
     sample = splits.sample(documents, flags.tokenizer_train_samples, flags.split_seed)
     return tokenization.train_wordpiece(sample["text"][:], args.model.tokenizer_vocab_size, 512, flags.do_lower_case)
 

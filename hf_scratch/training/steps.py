@@ -84,7 +84,7 @@ class Step:
         It has a session of its own, so that a key on the terminal reaches it once: through us.
         """
         asked = []
-        with open(self.log, "wb") as log:
+        with open(self.log, "ab") as log:
             child = subprocess.Popen(
                 self.command(), stdout=log, stderr=subprocess.STDOUT, env=environment_alone(), start_new_session=True
             )

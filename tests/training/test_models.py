@@ -1,7 +1,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 
 import hf_scratch  # noqa: F401  registers the scratch model
 from hf_scratch.data.labels import Labels
@@ -55,13 +55,40 @@ def test_a_checkpoint_without_part_of_its_encoder_is_refused(tiny_bert, tmp_path
         build_model(args, load_config(args), None, LABELS)
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_weights_of_other_sizes_are_refused_even_where_a_new_head_may_be(tiny_bert, anew):
+    args = ModelArguments(model_name_or_path=tiny_bert, config_overrides="hidden_size=24", ignore_mismatched_sizes=anew)
+    message = (
+        r"of the encoder have other sizes in the checkpoint than in the configuration \(bert.embeddings.word_embeddings.weight "
+        r"is 151 x 12 there, 151 x 24 here\), and would be random; leave --config_overrides .*--model_type bert"
+    )
+    with pytest.raises(UserError, match=message):
+        build_model(args, load_config(args), None, LABELS)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_weights_know_is_refused(tiny_bert):
+    args = ModelArguments(model_name_or_path=tiny_bert, tokenizer_name="bigger")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    tokenizer.add_tokens(["one_more"])
+    with pytest.raises(UserError, match=r"bigger: the tokenizer has 152 tokens, but the weights of .* know 151; give"):
+        build_model(args, load_config(args), tokenizer, LABELS)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "deberta-v2"])
+def test_a_folder_without_the_files_of_a_tokenizer_gives_none(model_type, tmp_path):
+    AutoConfig.for_model(model_type, vocab_size=151).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"knows no words, .* \(tokenizer.json, or vocab.txt\), but .*--tokenizer_name NAME"):
+        load_tokenizer(ModelArguments(model_name_or_path=str(tmp_path)), TEXTS, 23)
+
+
 def test_a_head_of_another_size_is_replaced_only_when_asked(tiny_bert, tmp_path):
     AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=5).save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
     args = ModelArguments(model_name_or_path=str(tmp_path))
     with pytest.raises(UserError, match="another number of classes than the data; add --ignore_mismatched_sizes"):
-        build_model(args, load_config(args), None, LABELS)
+        build_model(args, load_config(args), tokenizer, LABELS)
     args.ignore_mismatched_sizes = True
-    assert build_model(args, load_config(args), None, LABELS).classifier.out_features == 3
+    assert build_model(args, load_config(args), tokenizer, LABELS).classifier.out_features == 3
 
 
 def test_the_tokenizer_is_the_named_one_the_models_or_learnt(tiny_bert):

@@ -69,6 +69,14 @@ def test_a_new_model_has_the_heads_of_its_objective_and_the_tokenizers_vocabular
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
+def test_weights_of_other_sizes_are_refused(tiny_bert, tokenizer):
+    config = AutoConfig.from_pretrained(tiny_bert, hidden_size=24)
+    with pytest.raises(
+        UserError, match=r"other sizes in the checkpoint .*151 x 12 there, 151 x 24 here\), and would be random"
+    ):
+        build_pretraining_model(ModelArguments(model_name_or_path=tiny_bert), config, tokenizer, True)
+
+
 def test_weights_to_go_on_from_are_loaded_into_the_encoder(tiny_bert, tokenizer):
     args = ModelArguments(model_name_or_path=tiny_bert)
     model = build_pretraining_model(args, AutoConfig.from_pretrained(tiny_bert), tokenizer, True)
