@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,24 @@ def iterate_texts(rows: Dataset) -> Iterator[tuple[str, ...]]:
 def count_tokens(rows: Dataset) -> int:
     """How many tokens tokenized rows hold together."""
     return pc.sum(pc.list_value_length(arrow_column(rows, "input_ids"))).as_py() or 0
+
+
+def as_rows(table: pa.Table) -> list[dict]:
+    """The rows of a table; lists of numbers are arrays that look into the table's memory, and can only be read."""
+    names = table.column_names
+    return [dict(zip(names, row, strict=True)) for row in zip(*map(cells, table.columns), strict=True)]
+
+
+def cells(column: pa.ChunkedArray) -> list:
+    """Each cell of a column as an array if it is a list of numbers, else as Python holds it."""
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not is_list or not pa.types.is_primitive(column.type.value_type) or column.null_count:
+        return column.to_pylist()
+    lists = column.combine_chunks()
+    if lists.values.null_count:
+        return lists.to_pylist()
+    values = lists.values.to_numpy(zero_copy_only=False)
+    return [values[start:end] for start, end in pairwise(lists.offsets.to_numpy().tolist())]
 
 
 def contiguous(rows: Dataset) -> Dataset:

@@ -47,7 +47,7 @@ class Setting:
     Args:
         stock: the stock Trainer, or ours.
         model: of `build`.
-        rows: of a batch; for ours, 0 with `tokens`.
+        rows: of a batch; for ours, 0 with `tokens`; on CUDA ours evaluates by tokens, as it does by default.
         tokens: budget of a batch.
         padding: "max_length" or "longest", of the stock Trainer.
         grouped: by length.
@@ -122,7 +122,7 @@ COMPARISONS = {
         "small": Comparison("16k tokens a step", dataclasses.replace(LARGE, tokens=16384), (), 0.34),
         "large": Comparison("64k tokens a step", LARGE, (), 0.40),
         "evaluation": Comparison(
-            "evaluation", dataclasses.replace(OURS, rows=128, evaluates=True), (dataclasses.replace(STOCK, evaluates=True),), 5
+            "evaluation", dataclasses.replace(OURS, evaluates=True), (dataclasses.replace(STOCK, evaluates=True),), 5
         ),
     },
     "cpu": {
@@ -213,7 +213,7 @@ def make_trainer(setting: Setting, rows: Dataset, size: str, device: str, steps:
         return Trainer(model, args, collator, rows, rows)
     settle_hardware(args, given=set())
     speed = SpeedArguments(max_tokens_per_batch=setting.tokens)
-    speed.torch_compile = setting.compiled
+    speed.torch_compile, speed.eval_by_tokens = setting.compiled, device == "cuda"
     return ClassificationTrainer(model, args, make_collator(tokenizer, LONGEST), rows, rows, speed=speed)
 
 

@@ -15,10 +15,10 @@ from ..data.tokenization import usable_length
 from ..results.metrics import decide, to_probabilities
 from ..training.models import count_positions
 from ..training.padding_free import HALF, CountTokens, PaddingFree, why_not_proven
+from ..training.token_batches import MOST_EVALUATED, longest_first
 
 WINDOW = 4096  # texts that are sorted by length at a time
 MOST_TOKENS = {"cpu": 2048}  # of a batch, its padding included: what a cache holds
-MOST_TOKENS_ELSEWHERE = 32768
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Predictor:
         self.kind = kind_of(config)
         self.names = [str(config.id2label[id_]) for id_ in range(config.num_labels)]
         self.max_length = usable_length(10**6, tokenizer, count_positions(model))
-        self.max_tokens = max_tokens or MOST_TOKENS.get(device, MOST_TOKENS_ELSEWHERE)
+        self.max_tokens = max_tokens or MOST_TOKENS.get(device, MOST_EVALUATED)
         self.collate, self.execution = make_collator(tokenizer, self.max_length), nullcontext()
         if why_not_proven(config, model.device, half=model.dtype in HALF) is None:
             self.collate, self.execution = CountTokens(self.collate), PaddingFree(model)
@@ -90,15 +90,14 @@ class Predictor:
         answers = [Answer(text, None, {}) for text in texts]
         if not full:
             return answers
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        order, logits = np.argsort(lengths, kind="stable"), []
-        for rows in batches(order, lengths, self.max_tokens):
+        logits, batches = [], longest_first(np.array(list(map(len, encoded["input_ids"]))), max_tokens=self.max_tokens)
+        for rows in batches:
             batch = self.collate([{name: encoded[name][row] for name in encoded} for row in rows])
             batch = {name: x.to(self.model.device) if isinstance(x, torch.Tensor) else x for name, x in batch.items()}
             with self.execution:
                 logits.append(self.model(**batch).logits)
         probabilities = np.empty((len(full), len(self.names)))
-        probabilities[order] = to_probabilities(self.kind, torch.cat(logits).float().cpu().numpy())
+        probabilities[np.concatenate(batches)] = to_probabilities(self.kind, torch.cat(logits).float().cpu().numpy())
         for place, row, decision in zip(full, probabilities.tolist(), decide(self.kind, probabilities), strict=True):
             answers[place] = self.named(texts[place], row, decision)
         return answers
@@ -129,20 +128,3 @@ def in_windows(rows: Iterable, size: int = WINDOW) -> Iterator[list]:
     rows = iter(rows)
     while window := list(islice(rows, size)):
         yield window
-
-
-def batches(order: np.ndarray, lengths: np.ndarray, max_tokens: int) -> Iterator[np.ndarray]:
-    """Cut rows that are sorted by length so that no batch, padded to its longest, holds more than `max_tokens`.
-
-    A text that is longer by itself is a batch by itself.
-
-    Args:
-        order: positions of the rows, the shortest first, `(N,)`.
-        lengths: of every row, `(N,)`.
-        max_tokens: of a batch.
-    """
-    start = 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or (end + 1 - start) * lengths[order[end]] > max_tokens:
-            yield order[start:end]
-            start = end

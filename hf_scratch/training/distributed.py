@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import datasets
 import numpy as np
 import torch
 from accelerate import PartialState
@@ -9,6 +10,7 @@ from accelerate.utils import gather_object
 from torch.utils.data import Dataset, Sampler
 from transformers.trainer_pt_utils import nested_numpify
 
+from ..data.arrow import as_rows
 from .spool import Spool, loaded, room
 
 RECENT = 64  # batches whose answers wait on the device
@@ -19,11 +21,13 @@ class NumberedRows(Dataset):
     """Rows that carry their position through batches as `row`; a position of `~p` gives row p as a filler.
 
     Args:
-        rows: anything that `rows[position]` answers with a dict.
+        rows: anything that `rows[position]` answers with a dict. A `datasets.Dataset` is read as Arrow holds it: to make Python
+            numbers of its lists takes longer than all the rest of a batch.
     """
 
     def __init__(self, rows):
-        self.rows = rows
+        is_plain = isinstance(rows, datasets.Dataset) and rows.format["type"] is None
+        self.rows = rows.with_format("arrow") if is_plain else rows
 
     def __len__(self):
         return len(self.rows)
@@ -34,8 +38,16 @@ class NumberedRows(Dataset):
     def __getitems__(self, positions: list[int]) -> list[dict]:
         """A whole batch at once, which data sets on disk answer many times faster than row by row."""
         places = [position if position >= 0 else ~position for position in positions]
-        rows = self.rows.__getitems__(places) if hasattr(self.rows, "__getitems__") else [self.rows[p] for p in places]
-        return [{**row, "row": max(position, FILLER)} for row, position in zip(rows, positions, strict=True)]
+        return [
+            {**row, "row": max(position, FILLER)} for row, position in zip(fetch(self.rows, places), positions, strict=True)
+        ]
+
+
+def fetch(rows, places: list[int]) -> list[dict]:
+    """The rows at some places."""
+    if isinstance(rows, datasets.Dataset) and rows.format["type"] == "arrow":
+        return as_rows(rows[places])
+    return rows.__getitems__(places) if hasattr(rows, "__getitems__") else [rows[place] for place in places]
 
 
 class SeededByEpoch(Sampler):
@@ -97,20 +109,19 @@ class BatchesInTurn(Sampler):
     """Evaluation: the batches of one process, dealt out in turn, so that each holds the same rows on any number of processes.
 
     Args:
-        size, batch_size, rank, world_size: as for SharedBatches.
+        batches: of all processes, arrays of rows.
+        rank, world_size: as for SharedBatches.
     """
 
-    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1):
-        self.size, self.batch_size, self.rank, self.world_size = size, batch_size, rank, world_size
+    def __init__(self, batches: list[np.ndarray], rank: int = 0, world_size: int = 1):
+        # Every process computes as many batches: sharded models (FSDP) exchange weights in each.
+        self.batches = [*batches, *[np.array([~0])] * (-len(batches) % world_size)][rank::world_size]
 
     def __len__(self):
-        return -(-self.size // (self.batch_size * self.world_size))
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for turn in range(len(self)):
-            start = (turn * self.world_size + self.rank) * self.batch_size
-            # Every process computes as many batches: sharded models (FSDP) exchange weights in each.
-            yield list(range(start, min(start + self.batch_size, self.size))) or [~0]
+        return (batch.tolist() for batch in self.batches)
 
 
 class Answers:
@@ -146,32 +157,33 @@ class Answers:
         batches = [batch for batch in self.batches if batch[0][0] != FILLER]
         batches.sort(key=lambda batch: batch[0][0])
         rows = np.concatenate([batch[0] for batch in batches])
-        if not np.array_equal(rows, np.arange(size)):
+        if not np.array_equal(np.sort(rows), np.arange(size)):
             raise RuntimeError(
                 f"{len(rows)} answers came back to {size} rows, not one to each: no number on them would be true"
             )
-        _, losses, logits, labels = zip(*batches, strict=True)
-        if losses[0] is None:
-            return None, joined(logits), joined(labels)
+        places, losses, logits, labels = zip(*batches, strict=True)
         # In double precision and in one order: the same sum on any number of processes.
-        return sum(batch[1] * len(batch[0]) for batch in batches) / size, joined(logits), joined(labels)
+        mean = None if losses[0] is None else sum(batch[1] * len(batch[0]) for batch in batches) / size
+        return mean, in_order(logits, places), in_order(labels, places)
 
 
-def joined(parts):
-    """Arrays, or tuples of arrays, one below the other; shorter second dimensions are padded by -100."""
+def in_order(parts, places):
+    """Arrays, or tuples of arrays, as one array whose rows stand in their places; shorter second dimensions end in -100.
+
+    Args:
+        parts: the answers of each batch.
+        places: of the rows of each batch, which are 0 to N-1 together.
+    """
     if parts[0] is None:
         return None
     if isinstance(parts[0], tuple):
-        return tuple(joined(same) for same in zip(*parts, strict=True))
-    rows = sum(part.shape[0] for part in parts)
+        return tuple(in_order(same, places) for same in zip(*parts, strict=True))
     columns = [max(part.shape[1] for part in parts)] if len(parts[0].shape) > 1 else []
-    whole = room((rows, *columns, *parts[0].shape[2:]), parts[0].dtype)
-    start = 0
-    for part in map(loaded, parts):
-        block = whole[start : start + len(part)]
-        if columns and part.shape[1] < columns[0]:
-            block[:, part.shape[1] :] = -100
-            block = block[:, : part.shape[1]]
-        block[...] = part
-        start += len(part)
+    whole = room((sum(map(len, places)), *columns, *parts[0].shape[2:]), parts[0].dtype)
+    for rows, part in zip(places, map(loaded, parts), strict=True):
+        if columns:
+            whole[rows, part.shape[1] :] = -100
+            whole[rows, : part.shape[1]] = part
+        else:
+            whole[rows] = part
     return whole

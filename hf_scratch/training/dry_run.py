@@ -265,11 +265,10 @@ def learning_rates(trainer: Trainer, steps: int) -> str:
 def seconds_to_predict(trainer: Trainer, rows: Dataset) -> float:
     """Predict some whole batches of a part, evenly spread over it; the seconds that all of them will take."""
     rows = rows.remove_columns("label")
-    size = trainer.args.eval_batch_size * trainer.args.world_size
-    starts = np.arange(0, len(rows), size)
-    chosen = starts[np.unique(np.linspace(0, len(starts) - 1, EVALUATED).astype(int))]
-    few = rows.select(np.concatenate([np.arange(start, min(start + size, len(rows))) for start in chosen]))
-    trainer.predict(few.select(range(min(size, len(few)))))
+    batches = list(trainer.get_test_dataloader(rows).batch_sampler)
+    chosen = [batches[index] for index in np.unique(np.linspace(0, len(batches) - 1, EVALUATED).astype(int))]
+    few = rows.select(np.concatenate(chosen))
+    trainer.predict(few.select(range(len(chosen[0]))))
     started = time.perf_counter()
     trainer.predict(few)
     return (time.perf_counter() - started) * row_lengths(rows).sum() / row_lengths(few).sum()

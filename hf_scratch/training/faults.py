@@ -113,7 +113,7 @@ def out_of_memory(args, inputs: dict, training: bool, max_tokens: int | None = N
         max_tokens: the budget of a batch, which takes the place of its size.
     """
     rows, tokens = inputs["input_ids"].shape if inputs["input_ids"].dim() == 2 else (1, inputs["input_ids"].numel())
-    size = args.per_device_train_batch_size if training else args.per_device_eval_batch_size
+    size = args.per_device_train_batch_size if training else max(rows // max(args.n_gpu, 1), 1)
     smaller = max(size // 2, 1)
     flags = [f"--per_device_eval_batch_size {smaller}"]
     if training:

@@ -13,7 +13,17 @@ LAST = ("last", "true", "True")
 HARMLESS = (
     *("output_dir", "resume", "restore", "log", "save", "hub", "push", "report", "run_name", "project", "trackio", "disable"),
     *("dataloader", "ddp", "debug", "skip_memory", "include", "per_device", "gradient_accumulation_steps", "do_", "cache_dir"),
-    *("local_rank", "eval_accumulation", "eval_do_concat", "eval_on_start", "use_cpu", "token", "auto_find", "torch_empty"),
+    *(
+        "local_rank",
+        "eval_accumulation",
+        "eval_do_concat",
+        "eval_on_start",
+        "eval_by_tokens",
+        "use_cpu",
+        "token",
+        "auto_find",
+        "torch_empty",
+    ),
     *("train_file", "validation_file", "test_file", "preprocessing_num_workers", "overwrite", "enable_jit"),
     *("recipe", "probe"),
 )

@@ -9,8 +9,12 @@ import pyarrow.compute
 from datasets import Dataset
 from torch.utils.data import Sampler
 
+from ..data.arrow import arrow_column
 from ..errors import UserError
 
+MOST_EVALUATED = (
+    32768  # tokens of a batch: enough to keep a GPU busy, and a gigabyte of its memory for an encoder of BERT's size
+)
 ORDERS = ("random", "group_by_length", "sequential")  # of --train_sampling_strategy, those that a budget can follow
 
 
@@ -91,24 +95,20 @@ class TokenBatches(Sampler[list[int]]):
                 return batches
 
 
-class TokenBatchesInTurn(Sampler[list[int]]):
-    """Evaluation: rows in their order, cut by a budget of tokens, the batches dealt out in turn as `BatchesInTurn` does.
+def longest_first(lengths: np.ndarray, rows: int | None = None, max_tokens: int | None = None) -> list[np.ndarray]:
+    """All rows in batches whose texts are of about one length, so that next to no padding is in them.
+
+    The longest come first: memory that does not suffice shows at once.
 
     Args:
-        lengths, max_tokens, rank, world_size: as for TokenBatches, but a longer row is a batch of its own.
+        lengths: tokens of each row, `(N,)`.
+        rows: of a batch; or
+        max_tokens: of a batch, its padding included; a longer row is a batch of its own.
     """
-
-    def __init__(self, lengths, max_tokens: int, rank: int = 0, world_size: int = 1):
-        lengths = np.asarray(lengths, dtype=np.int64)
-        batches = [batch.tolist() for batch in fill(np.arange(len(lengths)), lengths, max_tokens) if len(batch)]
-        batches += [[~0]] * (-len(batches) % world_size)  # a filler: every process computes as many batches
-        self.batches = batches[rank::world_size]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    order, ends = np.argsort(-lengths, kind="stable"), [0]
+    while ends[-1] < len(order):
+        ends.append(ends[-1] + (rows or max(1, max_tokens // max(1, lengths[order[ends[-1]]]))))
+    return np.split(order, ends[1:-1])
 
 
 def number_of_batches(lengths: np.ndarray, max_tokens: int) -> int:
@@ -177,5 +177,5 @@ def share(batch: np.ndarray, rank: int, world_size: int) -> np.ndarray:
 def row_lengths(rows) -> np.ndarray:
     """Tokens of each row of a tokenized data set, `(N,)`."""
     if isinstance(rows, Dataset):
-        return pyarrow.compute.list_value_length(rows.with_format("arrow")[:]["input_ids"]).to_numpy()
+        return pyarrow.compute.list_value_length(arrow_column(rows, "input_ids")).to_numpy()
     return np.array([len(row["input_ids"]) for row in rows])

@@ -18,7 +18,7 @@ from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByE
 from .faults import FaultsExplained
 from .padding_free import CountTokens, choose_padding_free
 from .sharding import shard_by_layers
-from .token_batches import TokenBatches, TokenBatchesInTurn, row_lengths
+from .token_batches import MOST_EVALUATED, TokenBatches, longest_first, row_lengths
 
 WORDS = {"random": "of all lengths", "group_by_length": "each of about one length", "sequential": "as the rows come"}
 
@@ -58,6 +58,8 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         hides_tokens = self.regularization.token_dropout > 0
         self.padding_free, padding = choose_padding_free(self.speed.padding_free, self.model, self.args, hides_tokens)
         self.execution = {"padding": padding}
+        if tokens := self.evaluated_tokens():
+            self.execution["evaluation"] = f"evaluation in batches of up to {tokens:,} tokens, the longest texts first"
         if self.padding_free:
             self.data_collator = CountTokens(self.data_collator)
         self.class_weights = class_weights
@@ -93,19 +95,16 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             batches = self.token_batches(rows.rows)
         elif is_training:
             batches = SharedBatches(sampler_fn(rows), len(rows), batch_size, **share)
-        elif self.speed.max_tokens_per_batch and self.padding_free:
-            batches = TokenBatchesInTurn(row_lengths(rows.rows), self.speed.max_tokens_per_batch // args.world_size, **share)
         else:
-            batches = BatchesInTurn(len(rows), batch_size, **share)
+            tokens = self.evaluated_tokens()
+            batches = longest_first(row_lengths(rows.rows), None if tokens else batch_size, tokens)
+            batches = BatchesInTurn(batches, **share)
         loader = DataLoader(
             rows,
             batch_sampler=batches,
             collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+            **(self.workers() if is_training else {}),  # an evaluation is over while they start
         )
         # The batches are shared out already: to accelerate each process is the only one.
         return prepare_data_loader(
@@ -115,6 +114,22 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             put_on_device=True,
             non_blocking=args.dataloader_pin_memory,
         )
+
+    def workers(self) -> dict:
+        """What a `DataLoader` is told of its workers."""
+        args = self.args
+        return {
+            "num_workers": args.dataloader_num_workers,
+            "persistent_workers": args.dataloader_persistent_workers,
+            "prefetch_factor": args.dataloader_prefetch_factor,
+            "worker_init_fn": partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        }
+
+    def evaluated_tokens(self) -> int | None:
+        """Of a batch of evaluation; None if it has a number of rows. The same on any number of processes."""
+        if not self.padding_free or not (self.speed.max_tokens_per_batch or self.speed.eval_by_tokens):
+            return None
+        return min(self.speed.max_tokens_per_batch or MOST_EVALUATED, MOST_EVALUATED)
 
     def token_batches(self, rows) -> TokenBatches:
         """This process's share of training batches with a budget of tokens, in the order that the flags ask for.
@@ -207,11 +222,16 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         self.answers.add(self.rows, loss, logits, labels)
         return None, None, None
 
+    def weights_cast_once(self):
+        """A block for a whole evaluation. In mixed precision, what autocast makes of the weights lives as long as its outermost
+        block, which else is one batch."""
+        return self.accelerator.autocast() if self.padding_free else nullcontext()
+
     def evaluation_loop(self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"):
         """Trainer's loop over the batches of this process; then loss and metrics of all rows, each counted once."""
         self.answers = Answers()
         try:
-            with self.padding_free or nullcontext():
+            with self.padding_free or nullcontext(), self.weights_cast_once():
                 super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
             loss, logits, labels = self.answers.gather(len(dataloader.dataset))
         finally:

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, concatenate_datasets
 
 from hf_scratch.data import arrow
-from hf_scratch.data.arrow import arrow_column, contiguous, count_tokens, iterate_texts, with_column
+from hf_scratch.data.arrow import arrow_column, as_rows, contiguous, count_tokens, iterate_texts, with_column
 
 TEXTS = ["a", "b", "", "träge", "a", "b", "🙂"]
 PAIRS = ["p", "", "p", "q", "p", "b", ""]
@@ -26,6 +26,23 @@ def test_a_column_has_the_order_of_the_rows(order):
 def test_texts_come_with_their_pairs():
     assert list(iterate_texts(ROWS.select([3, 1, 2, 0]))) == [(TEXTS[row], PAIRS[row]) for row in (3, 1, 2, 0)]
     assert list(iterate_texts(ROWS.remove_columns("text_pair"))) == [(text,) for text in TEXTS]
+
+
+@pytest.mark.parametrize("order", [range(3), [2, 0, 1, 2], [1, 2]])
+def test_rows_hold_what_python_would_make_of_them(order):
+    """Selected, so that they lie in pieces, and not at the beginning of Arrow's memory."""
+    columns = {
+        "ids": [[3, 5], [], [7]],
+        "flags": [[0.5], [1.5, 2.5], [3.5]],
+        "none": [[1], None, [2]],
+        "gap": [[1, None], [], [3]],
+    }
+    rows = Dataset.from_dict(columns | {"text": ["a", "", "c"], "label": [1, 0, 4]}).select(order)
+    made = as_rows(rows.with_format("arrow")[:])
+    assert all(isinstance(row[name], np.ndarray) for row in made for name in ("ids", "flags"))
+    plain = [{name: cell.tolist() if isinstance(cell, np.ndarray) else cell for name, cell in row.items()} for row in made]
+    assert plain == rows.to_list()
+    assert as_rows(rows.with_format("arrow")[[len(rows) - 1]])[0]["ids"].tolist() == rows[len(rows) - 1]["ids"]
 
 
 @pytest.mark.parametrize("cells", [[3, 5], np.array([3, 5]), pa.array([3, 5])])

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.data.arguments import DataArguments
 from hf_scratch.data.long_text import settle_policy, truncate
-from hf_scratch.sharing.predict import Predictor, batches, in_windows
+from hf_scratch.sharing.predict import Predictor, in_windows
 from hf_scratch.training.padding_free import PaddingFree
 from tests.conftest import make_reviews
 
@@ -129,18 +129,6 @@ def test_other_heads_answer_in_their_own_way(problem_type, tokenizer):
     else:
         assert list(answer.probabilities.values()) == pytest.approx(logits.sigmoid().tolist(), abs=1e-6)
         assert answer.label == [name for name, share in answer.probabilities.items() if share >= 0.5]
-
-
-def test_batches_hold_a_number_of_tokens_and_every_row_once():
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(3, 61, size=211)
-    order = np.argsort(lengths, kind="stable")
-    cut = list(batches(order, lengths, max_tokens=97))
-    assert np.concatenate(cut).tolist() == order.tolist()
-    assert all(len(batch) * lengths[batch].max() <= 97 for batch in cut)
-    filled = [len(batch) * lengths[batch].max() + lengths[following[0]] for batch, following in pairwise(cut)]
-    assert min(filled) > 60  # no batch is cut long before it is full
-    assert [batch.tolist() for batch in batches(np.arange(3), np.array([5, 5, 99]), 7)] == [[0], [1], [2]]
 
 
 def test_no_more_texts_are_read_than_two_windows_ahead(bert, tokenizer):

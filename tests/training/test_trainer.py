@@ -1,16 +1,21 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 from scipy.special import rel_entr
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
+from hf_scratch.data.batching import make_collator
 from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.training import trainer as trainer_module
 from hf_scratch.training.arguments import RegularizationArguments, SpeedArguments
 from hf_scratch.training.trainer import ClassificationTrainer, divergence, drop_tokens
 
@@ -189,6 +194,74 @@ def test_evaluation_by_tokens_is_evaluation_by_rows(tmp_path):
     by_rows = trainer.predict(trainer.train_dataset)
     assert by_tokens.metrics["test_loss"] == pytest.approx(by_rows.metrics["test_loss"], abs=1e-6)
     torch.testing.assert_close(torch.tensor(by_tokens.predictions), torch.tensor(by_rows.predictions), rtol=0, atol=1e-6)
+
+
+def evaluating_trainer(folder, speed=None, **fields):
+    """A trainer that evaluates rows of several lengths, in batches of 7 rows."""
+    torch.manual_seed(0)
+    given = {"per_device_eval_batch_size": 7, "disable_tqdm": True, "dataloader_pin_memory": False, "report_to": []}
+    args = TrainingArguments(str(folder), use_cpu=True, **given | fields)
+    collator = make_collator(train_wordpiece(["a"], 100, 13), 13)
+    return ClassificationTrainer(
+        ScratchForSequenceClassification(ScratchConfig(**SIZES)), args, collator, speed=speed, eval_dataset=lengths_rows()[0]
+    )
+
+
+def test_evaluation_starts_no_processes_and_takes_texts_of_one_length_together(tmp_path):
+    trainer = evaluating_trainer(tmp_path, dataloader_num_workers=3, dataloader_persistent_workers=True)
+    loader = trainer.get_eval_dataloader()
+    assert loader.num_workers == 0 and trainer.workers()["num_workers"] == 3
+    assert [len(batch["row"]) for batch in loader] == [7, 7, 7, 7, 7, 6]
+    computed, real = (
+        sum(count(batch) for batch in loader) for count in (lambda b: b["input_ids"].numel(), lambda b: b["num_tokens"])
+    )
+    assert real == lengths_rows()[1] and computed < 1.1 * real
+
+
+def test_batches_of_evaluation_may_be_filled_by_tokens(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "MOST_EVALUATED", 39)
+    by_rows = evaluating_trainer(tmp_path)
+    assert "evaluation" not in by_rows.execution and by_rows.evaluated_tokens() is None
+    speed = SpeedArguments()
+    speed.eval_by_tokens = True
+    by_tokens = evaluating_trainer(tmp_path, speed)
+    assert by_tokens.execution["evaluation"] == "evaluation in batches of up to 39 tokens, the longest texts first"
+    computed = [batch["input_ids"].numel() for batch in by_tokens.get_eval_dataloader()]
+    assert max(computed) <= 39 and min(computed[:-1]) > 39 - 13
+    expected, found = (trainer.predict(lengths_rows()[0]) for trainer in (by_rows, by_tokens))
+    assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], abs=1e-6)
+    torch.testing.assert_close(torch.tensor(found.predictions), torch.tensor(expected.predictions), rtol=0, atol=1e-6)
+    assert evaluating_trainer(tmp_path, SpeedArguments(max_tokens_per_batch=500)).evaluated_tokens() == 39
+    assert evaluating_trainer(tmp_path, SpeedArguments(max_tokens_per_batch=31)).evaluated_tokens() == 31
+    speed.padding_free = "never"
+    assert evaluating_trainer(tmp_path, speed).evaluated_tokens() is None  # its memory is another
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often a matrix of the given shape is made one of bfloat16."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        is_cast = func is torch.ops.aten._to_copy.default and (kwargs or {}).get("dtype") is torch.bfloat16
+        self.count += is_cast and args[0].shape == self.shape
+        return func(*args, **kwargs or {})
+
+
+def test_weights_are_cast_once_an_evaluation_and_the_numbers_stay(tmp_path, monkeypatch):
+    trainer = evaluating_trainer(tmp_path, bf16=True)
+    weight = trainer.model.scratch.layers[0].feed_forward.widen.weight
+    with Casts(weight.shape) as casts:
+        found = trainer.predict(lengths_rows()[0])
+    assert casts.count == 1
+    monkeypatch.setattr(trainer, "weights_cast_once", nullcontext)
+    with Casts(weight.shape) as casts:
+        expected = trainer.predict(lengths_rows()[0])
+    assert casts.count == 6  # batches
+    assert np.array_equal(found.predictions, expected.predictions)
+    assert found.metrics["test_loss"] == expected.metrics["test_loss"]
 
 
 def test_steps_are_counted_and_a_run_resumed_within_an_epoch_is_the_same(tmp_path):
