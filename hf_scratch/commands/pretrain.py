@@ -112,6 +112,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
     from ..training.pretraining import DrawAnew, PretrainingTrainer, metrics_of_sums
     from ..training.pretraining_model import build_pretraining_model
     from ..training.probe import Probe
+    from ..training.save_clock import EVERY, SaveClock
 
     flags = args.pretrain
     model = build_pretraining_model(args.model, load_config(args.model), tokenizer, flags.objective == "mlm+nsp")
@@ -128,8 +129,10 @@ def make_trainer(args, tokenizer, train, held_out, say):
         masking=masking_for(tokenizer, flags.mlm_probability, flags.whole_word_mask),
         muon_learning_rate=flags.muon_learning_rate,
         padding_free=flags.padding_free,
-        callbacks=[DrawAnew(train)],
+        callbacks=[DrawAnew(train), *([SaveClock()] if args.saves_by_the_clock else [])],
     )
+    if args.saves_by_the_clock:
+        say(f"  a checkpoint every {EVERY / 60:g} minutes, the last kept to the end: --resume_from_checkpoint last goes on")
     say(f"  {trainer.execution}")
     trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
     if flags.seconds:
@@ -209,6 +212,7 @@ def share(args, trainer, tokenizer, texts, results, started: float, say):
     from ..results.pretraining_card import write_card
     from ..results.report import write_report
     from ..sharing import certificate
+    from ..training.save_clock import drop_checkpoints
 
     folder = args.training.output_dir
     with say.step("certify"):
@@ -219,3 +223,5 @@ def share(args, trainer, tokenizer, texts, results, started: float, say):
     with say.step("write the report"):
         write_report(folder)
         write_card(folder)
+    if args.saves_by_the_clock:
+        drop_checkpoints(folder)

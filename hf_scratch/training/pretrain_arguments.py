@@ -9,6 +9,7 @@ from typing import Literal
 
 from transformers import AutoConfig, TrainingArguments
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.trainer_utils import SaveStrategy
 
 from ..data.sources import resolve_address
 from ..data.tasks import TASKS
@@ -131,6 +132,12 @@ class PretrainRun:
         return [*files, self.model.model_name_or_path, self.model.config_name, self.model.tokenizer_name]
 
     @property
+    def saves_by_the_clock(self) -> bool:
+        """Whether nobody says when checkpoints are saved, or what for."""
+        others = self.training.load_best_model_at_end or self.training.save_only_model
+        return not others and not self.given.intersection(("save_strategy", "save_steps"))
+
+    @property
     def corpus_label(self) -> str:
         """What was read, as the card shows it: no path of this machine."""
         names = self.pretrain.train_file or self.pretrain.task_name or [self.pretrain.dataset_name]
@@ -170,7 +177,11 @@ def parse_pretrain_arguments(argv: list[str]) -> PretrainRun:
     settle_model(model, pretrain, given)
     check(pretrain, training)
     settle_training(training, pretrain)
-    return PretrainRun(model, pretrain, training, [sys.argv[0], "pretrain", *argv], given | set(values))
+    run = PretrainRun(model, pretrain, training, [sys.argv[0], "pretrain", *argv], given | set(values))
+    if run.saves_by_the_clock:
+        training.save_strategy = SaveStrategy.NO
+        training.save_total_limit = training.save_total_limit or 1
+    return run
 
 
 def settle_model(model: ModelArguments, pretrain: PretrainArguments, given: set[str]):

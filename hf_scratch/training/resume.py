@@ -47,6 +47,11 @@ def find_checkpoint(folder: str, asked: str | None, say: Callable = print) -> st
     flaws = {path: what_is_missing(path) for path in wanted}
     whole = [path for path, flaw in flaws.items() if flaw is None]
     resumable = [path for path in whole if has_optimizer(path)]
+    if asked in LAST and not Path(folder).exists():
+        raise UserError(
+            f"--resume_from_checkpoint {asked}: there is no whole checkpoint in {folder}, for there is no such folder; give "
+            "the --output_dir of the run to go on with, or leave the flag away to begin anew"
+        )
     if not whole:
         seen = "".join(f"; {path.name}: {flaw}" for path, flaw in flaws.items())
         others = [path for path in checkpoints(folder) if what_is_missing(path) is None and has_optimizer(path)]

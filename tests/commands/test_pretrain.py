@@ -9,6 +9,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 import run_glue_style
 from hf_scratch.__main__ import main
 from hf_scratch.sharing import certificate
+from hf_scratch.training import save_clock
+from hf_scratch.training.pretraining import PretrainingTrainer
 
 SIZES = "hidden_size=12,num_hidden_layers=1,num_attention_heads=3,intermediate_size=29,max_position_embeddings=41"
 
@@ -106,6 +108,32 @@ def test_a_budget_ends_training_with_the_rate_at_its_end(quick, flags, tmp_path)
     assert rates[-1] < 0.05 * max(rates)
 
 
+@pytest.mark.slow
+def test_a_budgeted_run_that_is_killed_goes_on_from_the_clocks_checkpoint(quick, flags, tmp_path, monkeypatch, capsys):
+    counted = flags.index("--num_train_epochs")
+    flags[counted : counted + 2] = ["--budget", "6s", "--objective", "mlm"]
+    monkeypatch.setattr(save_clock, "EVERY", 0.0)
+    step = PretrainingTrainer.training_step
+
+    def die_at(self, *args, **kwargs):
+        if self.state.global_step == 25:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PretrainingTrainer, "training_step", die_at)
+        main(flags)
+    assert [path.name for path in tmp_path.glob("run/checkpoint-*")] == ["checkpoint-20"]  # the last one only
+    used = json.loads((tmp_path / "run" / "last" / "trainer_state.json").read_text())["stateful_callbacks"]["Budget"]
+    assert used["attributes"]["used"] > 0
+    monkeypatch.setattr(save_clock, "EVERY", 300.0)
+    assert main([*flags, "--resume_from_checkpoint", "last"]) == 0
+    assert "going on from" in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "train_results.json").read_text())
+    assert results["train_seconds"] <= 6.1 and results["train_runtime"] < 6.1 - used["attributes"]["used"] + 2
+    assert not list(tmp_path.glob("run/checkpoint-*")) and not (tmp_path / "run" / "last").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -131,8 +159,6 @@ def test_help_has_an_example(capsys):
 @pytest.mark.slow
 def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, text_file, tmp_path, monkeypatch, capsys):
     import signal
-
-    from hf_scratch.training.pretraining import PretrainingTrainer
 
     assert main(flags) == 0
     whole = (tmp_path / "run" / "model.safetensors").read_bytes()

@@ -40,6 +40,22 @@ def test_a_budget_leaves_the_end_to_the_clock():
     assert args.pretrain.seconds == 90 and args.training.max_steps == ENDLESS
 
 
+@pytest.mark.parametrize(
+    ("flags", "by_the_clock", "strategy", "limit"),
+    [
+        ([], True, "no", 1),
+        (["--save_total_limit", "3"], True, "no", 3),
+        (["--save_strategy", "no"], False, "no", None),
+        (["--save_steps", "7"], False, "steps", None),
+        (["--save_only_model"], False, "steps", None),
+    ],
+)
+def test_the_clock_saves_unless_a_flag_says_when(flags, by_the_clock, strategy, limit):
+    args = parse_pretrain_arguments([*TEXT, *flags])
+    assert args.saves_by_the_clock is by_the_clock
+    assert (args.training.save_strategy, args.training.save_total_limit) == (strategy, limit)
+
+
 @pytest.mark.parametrize("flag", ["--max_steps", "--num_train_epochs"])
 def test_a_flag_ends_the_training_and_not_the_recipes_budget(flag):
     args = parse_pretrain_arguments([*TEXT, "--recipe", "film_reviews", flag, "2"])
@@ -87,7 +103,7 @@ def test_the_record_holds_no_token():
         ([*TEXT, "--budget", "9s", "--warmup_steps", "10"], "--warmup_steps is 10, but with --budget it is a share"),
         (
             [*TEXT, "--load_best_model_at_end"],
-            "nothing is evaluated on the way; add --eval_strategy epoch|requires the save and eval",
+            "nothing is evaluated on the way; add --eval_strategy epoch|requires the saving",
         ),
         ([*TEXT, "--metric_for_best_model", "accuracy"], "--metric_for_best_model accuracy is not measured"),
         ([*TEXT, "stray"], "`hf-scratch pretrain --help`|stray"),
