@@ -248,7 +248,7 @@ def open_record(args: RunArguments, parts, checkpoint: str | None, known: dict, 
         note = resume.check_same_run(checkpoint, record["arguments"], fingerprint, args.training.world_size)
         say(f"going on from {checkpoint}{f' ({note})' if note else ''}")
     if args.training.process_index == 0:
-        folder.open_folder(args.training.output_dir, args.results.overwrite_output_dir and not checkpoint)
+        folder.open_folder(args.training.output_dir, args.results.overwrite_output_dir and not checkpoint, bool(checkpoint))
         known = {**record, **launch.record(args), "data": fingerprint, **files.environment(), **known}
         resume.write_start(args.training.output_dir, checkpoint, known, files.write_record)
 

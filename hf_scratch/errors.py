@@ -1,5 +1,6 @@
 """How a command ends that does not end well: what the user can mend, and what was stopped and can go on."""
 
+import errno
 import os
 import sys
 import time
@@ -8,7 +9,12 @@ from collections.abc import Callable
 
 from .screen import show
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
 LOST = ("Connection closed by peer", "Connection reset by peer", "connection was lost", "ProcessGroup", "Socket Timeout")
+ROOM = (
+    "make room, mend the permissions, or take other places: --output_dir for a run, the variable HF_HOME for rows and tokens; "
+    "checkpoints that are whole stay, and --resume_from_checkpoint last goes on from them"
+)
 
 
 class UserError(ValueError):
@@ -30,6 +36,10 @@ def ended(action: Callable[[], int | None]) -> int:
         code, words = 2, f"error: {error}"
     except Stopped as error:
         code, words = 75, str(error)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        code, words = 2, f"error: {error}, but files have to be read and written here; {ROOM}"
     except Exception:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             raise

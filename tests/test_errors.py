@@ -1,9 +1,12 @@
+import errno
 import os
 import sys
 
 import pytest
 
-from hf_scratch.errors import Stopped, UserError, closest, ended
+from hf_scratch.errors import ROOM, Stopped, UserError, closest, ended
+
+NEEDED = "files have to be read and written here"
 
 
 def raising(error):
@@ -25,6 +28,11 @@ def test_the_closest_choice_is_proposed_and_none_if_all_are_far():
         (lambda: 3, 3, ""),
         (raising(UserError("x is 1, but 2; give 3")), 2, "error: x is 1, but 2; give 3\n"),
         (raising(Stopped("stopped after step 3")), 75, "stopped after step 3\n"),
+        (
+            raising(OSError(errno.ENOSPC, "No space left", "a")),
+            2,
+            f"error: [Errno 28] No space left: 'a', but {NEEDED}; {ROOM}\n",
+        ),
         (raising(UserError("class \x1b[2J")), 2, "error: class \\x1b[2J\n"),
     ],
 )

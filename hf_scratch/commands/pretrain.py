@@ -155,7 +155,7 @@ def open_record(args, fingerprint: str, known: dict, resume: str | None, say):
         note = check_same_run(resume, record["arguments"], fingerprint, training.world_size)
         say(f"going on from {resume}{f' ({note})' if note else ''}")
     if training.process_index == 0:
-        folder.open_folder(training.output_dir, args.pretrain.overwrite_output_dir and not resume)
+        folder.open_folder(training.output_dir, args.pretrain.overwrite_output_dir and not resume, bool(resume))
         facts = {**record, **launch.record(args), "data": fingerprint, **files.environment(), **known}
         write_start(training.output_dir, resume, facts, files.write_record)
 

@@ -76,7 +76,7 @@ def run_seeds(args: RunArguments, argv: list[str], run: Callable[[RunArguments],
     overwrite = args.results.overwrite_output_dir
     if main:
         folder.check_folder(output_dir, going_on, overwrite, args.inputs())
-        folder.open_folder(output_dir, overwrite and not going_on)
+        folder.open_folder(output_dir, overwrite and not going_on, going_on)
         write_record(output_dir, **args.record(), **environment())
     failed = {}
     for seed in range(args.training.seed, args.training.seed + args.results.seeds):

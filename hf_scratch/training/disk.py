@@ -1,15 +1,14 @@
 """Files that are whole or absent: written aside, synchronized, renamed; and the words of a disk that takes no more."""
 
-import errno
 import json
 import os
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ..errors import UserError
+from ..errors import NO_ROOM, UserError
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+OF_TORCH = ("PytorchStreamWriter failed", "inline_container.cc")  # of its writer of zip archives
 
 
 def replace_json(path: Path, value: dict):
@@ -52,5 +51,5 @@ def is_of_the_disk(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in NO_ROOM
     words = str(error)
-    named = any(os.strerror(number) in words for number in NO_ROOM) or "PytorchStreamWriter failed" in words
+    named = any(os.strerror(number) in words for number in NO_ROOM) or any(mark in words for mark in OF_TORCH)
     return (named and not isinstance(error, UserError)) or isinstance(error, SafetensorError)

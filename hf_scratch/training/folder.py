@@ -5,6 +5,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from ..errors import UserError
 from .checkpoints import what_is_missing
 from .resume import RECORD, checkpoints, has_optimizer
@@ -15,6 +20,7 @@ WRITTEN = (
     *("special_tokens_map.json", "best", "last", "unfinished", "*_results.json", "trainer_state.json", "predictions.*"),
     *("roundtrip.json", "report", "seed-*", "README.md", "*.py", RECORD),
 )
+HELD = {}  # descriptors of the folders that this process writes, by device and inode
 
 
 def check_folder(folder: str, checkpoint: str | None, overwrite: bool, inputs: Iterable[str | None] = ()):
@@ -55,10 +61,52 @@ def check_folder(folder: str, checkpoint: str | None, overwrite: bool, inputs: I
         raise UserError(f"--overwrite_output_dir would delete what the run reads: {inside[0]}; give another --output_dir")
 
 
-def open_folder(folder: str, overwrite: bool):
-    """Make the folder; with `overwrite`, without the files of the run that it holds."""
+def open_folder(folder: str, overwrite: bool, goes_on: bool = False):
+    """Make the folder, and keep it to this process; with `overwrite`, without the files of the run that it holds.
+
+    Raises:
+        UserError: if another process is writing a run into it, or has written one since it was looked at.
+    """
     path = Path(folder).resolve()
-    if overwrite and Path(path, RECORD).exists():
-        for entry in [entry for pattern in WRITTEN for entry in path.glob(pattern)]:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     path.mkdir(parents=True, exist_ok=True)
+    hold(path)
+    if not Path(path, RECORD).exists() or goes_on:
+        return
+    if not overwrite:
+        raise UserError(f"--output_dir {folder} holds a run that began meanwhile; give another folder")
+    for entry in [entry for pattern in WRITTEN for entry in path.glob(pattern)]:
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def hold(folder: Path):
+    """Lock a folder until this process ends, even by SIGKILL. Nothing is left in it; some file systems know no locks.
+
+    Raises:
+        UserError: if another process holds it.
+    """
+    place = (folder.stat().st_dev, folder.stat().st_ino)
+    if fcntl is None or place in HELD:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UserError(
+            f"--output_dir {folder}: another process is writing a run there, and both would be lost; wait for it, or give "
+            "another folder"
+        ) from error
+    except OSError:
+        pass
+    HELD[place] = descriptor
+
+
+def let_go():
+    """Of a forked process: it would hold the folder longer than the one that writes there."""
+    for descriptor in HELD.values():
+        os.close(descriptor)
+    HELD.clear()
+
+
+if fcntl:
+    os.register_at_fork(after_in_child=let_go)

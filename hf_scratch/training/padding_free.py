@@ -311,6 +311,8 @@ def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str 
         return reason
     if hides_tokens and getattr(config, "layer_types", None):
         return f"--token_dropout hides tokens, and would bring others into {config.model_type}'s sliding windows"
+    if args.neftune_noise_alpha:
+        return "--neftune_noise_alpha scales its noise by the length of a text, and would take the batch for one"
     if args.fsdp or args.deepspeed:
         return "it was not proven with weights that are cut apart (FSDP, DeepSpeed)"
     if args.torch_compile:

@@ -10,6 +10,7 @@ from hf_scratch.training.disk import is_of_the_disk, put_in_place, replace_json
 def test_what_is_not_the_disks_is_not_called_so():
     assert is_of_the_disk(OSError(errno.ENOSPC, "full")) and not is_of_the_disk(OSError(errno.ENOENT, "no such file"))
     assert is_of_the_disk(RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/1"))
+    assert is_of_the_disk(RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 152323 vs 152276"))
     assert not is_of_the_disk(RuntimeError("Connection closed by peer")) and not is_of_the_disk(KeyError("x"))
 
 

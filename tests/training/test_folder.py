@@ -1,3 +1,6 @@
+import os
+import signal
+
 import pytest
 
 from hf_scratch.errors import UserError
@@ -39,7 +42,9 @@ def test_a_run_is_continued_or_replaced_only_when_asked(tmp_path):
         check_folder(str(folder), checkpoint=None, overwrite=False)
     (folder / "last").symlink_to("checkpoint-3", target_is_directory=True)
     check_folder(str(folder), checkpoint="checkpoint-3", overwrite=False)
-    open_folder(str(folder), overwrite=False)
+    with pytest.raises(UserError, match="holds a run that began meanwhile; give another folder"):
+        open_folder(str(folder), overwrite=False)
+    open_folder(str(folder), overwrite=False, goes_on=True)
     assert (folder / "checkpoint-3").exists()
     check_folder(str(folder), checkpoint=None, overwrite=True)
     open_folder(str(folder), overwrite=True)
@@ -63,3 +68,24 @@ def test_a_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "rows.csv").write_text("")
     with pytest.raises(UserError, match=r"rows.csv is a file, but a run needs a folder"):
         check_folder(str(tmp_path / "rows.csv" / "run"), checkpoint=None, overwrite=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_two_runs_never_write_into_one_folder(tmp_path):
+    """The one that comes second is refused, until the first has ended; what the first forks holds nothing."""
+    ready, told = os.pipe()
+    first = os.fork()
+    if first == 0:
+        open_folder(str(tmp_path / "run"), overwrite=False)
+        worker = os.fork()
+        if worker:
+            os.write(told, str(worker).encode())
+        signal.pause()
+    worker = int(os.read(ready, 9))
+    with pytest.raises(UserError, match="another process is writing a run there, and both would be lost; wait for it, or"):
+        open_folder(str(tmp_path / "run"), overwrite=True)
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    open_folder(str(tmp_path / "run"), overwrite=False)
+    open_folder(str(tmp_path / "run"), overwrite=False)  # once more by the same process
+    os.kill(worker, signal.SIGKILL)

@@ -295,6 +295,9 @@ def test_what_is_chosen_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(args, "torch_compile", True)
     assert "compile every number of tokens anew" in choose_padding_free("auto", build("bert"), args)[1]
     monkeypatch.setattr(args, "torch_compile", False)
+    monkeypatch.setattr(args, "neftune_noise_alpha", 5.0)
+    assert "would take the batch for one" in choose_padding_free("auto", build("bert"), args)[1]
+    monkeypatch.setattr(args, "neftune_noise_alpha", None)
     assert "sliding windows" in choose_padding_free("auto", build("modernbert"), args, hides_tokens=True)[1]
     assert "the model is a decoder" in choose_padding_free("auto", decoder, args)[1]
 
