@@ -110,13 +110,16 @@ class IntermediateArguments:
     """A larger task of the same classes to train on first, in pieces (Phang et al. 2018)."""
 
     intermediate_task: str | None = field(
-        default=None, metadata={"help": "Train first on this task of the table, which must have the same classes."}
+        default=None,
+        metadata={"help": "Train first on this task of the table, which must have the same classes; none: no other."},
     )
     intermediate_samples: int = field(default=75_000, metadata={"help": "How many of its pieces, a seeded random sample."})
     intermediate_max_seq_length: int = field(default=32, metadata={"help": "Length of a piece in tokens."})
     intermediate_learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of that one pass."})
 
     def __post_init__(self):
+        if self.intermediate_task == "none":  # so that a recipe's can be left away
+            self.intermediate_task = None
         if not 0 <= self.intermediate_learning_rate < math.inf:
             raise ValueError(
                 f"--intermediate_learning_rate is {self.intermediate_learning_rate:g}, but it must be at least 0 and finite; "

@@ -105,3 +105,7 @@ def test_other_data_drop_the_intermediate_task_of_a_recipe(tmp_path):
     assert task_of() == "imdb_reviews"
     assert task_of("--train_file", "x.csv") is None
     assert task_of("--model_name_or_path", "bert-base-cased") is None
+
+
+def test_none_leaves_the_intermediate_task_of_a_recipe_away():
+    assert parse_arguments(["--recipe", "quickstart", "--intermediate_task", "none"]).intermediate.intermediate_task is None
