@@ -4,7 +4,9 @@ import contextlib
 import json
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 
+from safetensors import SafetensorError
 from torch.distributed.fsdp import FSDPModule
 from torch.serialization import register_package
 from transformers import PreTrainedModel
@@ -13,6 +15,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from ..errors import UserError
 from .disk import is_of_the_disk, put_in_place, replace_json, synchronize
+from .faults import is_out_of_memory
 from .sharding import whole_copy
 
 ASIDE = "unfinished"  # where a checkpoint is until it is whole
@@ -67,10 +70,23 @@ class WholeCheckpoints:
             before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             replace_json(path, before | metrics)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        with read_explained(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self):
+        with read_explained(self.state.best_model_checkpoint):
+            super()._load_best_model()
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        with read_explained(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _load_rng_state(self, checkpoint):
         """Trainer's random states, and the losses that the next line of the log is a mean over, too."""
-        super()._load_rng_state(checkpoint)
-        read_pending(self, checkpoint)
+        with read_explained(checkpoint):
+            super()._load_rng_state(checkpoint)
+            read_pending(self, checkpoint)
 
     def _finalize_training(self, trial, num_train_samples, start_time):
         """Trainer's, without deleting the last checkpoint where it is not the best: it is there to go on from."""
@@ -140,6 +156,28 @@ def save_model_whole(trainer, folder: Path, save):
             raise
         shutil.rmtree(aside, ignore_errors=True)
         raise UserError(not_written("model.safetensors", folder, error)) from error
+
+
+@contextlib.contextmanager
+def read_explained(checkpoint: str | None):
+    """Around reading a checkpoint, whose files may be as long as they were and hold something else.
+
+    Raises:
+        UserError: in place of the many errors that readers of damaged files have.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError) as error:
+        if checkpoint is None or is_out_of_memory(error):
+            raise
+        others = [path for path in Path(checkpoint).parent.glob("checkpoint-*") if path != Path(checkpoint)]
+        whole = sorted((path for path in others if what_is_missing(path) is None), key=lambda path: path.stat().st_mtime)
+        remedy = f"go on from {whole[-1]} by --resume_from_checkpoint" if whole else "begin anew in another --output_dir"
+        words = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{checkpoint} cannot be read ({words}), but a run goes on from a whole checkpoint of its own model; if its files "
+            f"are damaged, {remedy}; if it is of another model, name that one"
+        ) from error
 
 
 def clear(trainer, aside: Path):

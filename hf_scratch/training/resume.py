@@ -13,6 +13,7 @@ LAST = ("last", "true", "True")
 HARMLESS = (
     *("output_dir", "resume", "restore", "log", "save", "hub", "push", "report", "run_name", "project", "trackio", "disable"),
     *("dataloader", "ddp", "debug", "skip_memory", "include", "per_device", "gradient_accumulation_steps", "do_", "cache_dir"),
+    *("train_batch_size", "eval_batch_size"),  # derived from per_device_...: the rows of an update are compared
     *(
         "local_rank",
         "eval_accumulation",
@@ -98,7 +99,13 @@ def check_same_run(checkpoint: str, arguments: dict, fingerprint: str, processes
     path = Path(checkpoint).resolve().parent / RECORD
     if not path.exists():
         return f"{path} is not there: whether data and flags are those of the checkpoint cannot be told"
-    before = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is cut off or damaged ({error}), but it tells data and flags of the run; to go on without it, give "
+            f"--resume_from_checkpoint {checkpoint} and another --output_dir, and move the file away"
+        ) from error
     now = json.loads(json.dumps({"arguments": arguments}))
     if "data" in before and before["data"] != fingerprint:
         raise UserError(

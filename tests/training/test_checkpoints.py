@@ -171,6 +171,15 @@ def test_a_truncated_checkpoint_is_passed_over_and_named(two_checkpoints, tmp_pa
         find_checkpoint(str(folder), str(folder / "checkpoint-4"))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_damaged_file_of_its_old_length_is_named_and_so_is_another_checkpoint(two_checkpoints, tmp_path, name):
+    folder = shutil.copytree(two_checkpoints, tmp_path / "run")
+    file = folder / "checkpoint-4" / name
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    with pytest.raises(UserError, match=r"checkpoint-4 cannot be read .*are damaged, go on from .*checkpoint-2 by"):
+        tiny_trainer(folder).train(resume_from_checkpoint=str(folder / "checkpoint-4"))
+
+
 def test_a_checkpoint_lacking_a_file_is_not_whole(two_checkpoints, tmp_path):
     shutil.copytree(two_checkpoints / "checkpoint-4", tmp_path / "checkpoint-4")
     (tmp_path / "checkpoint-4" / "scheduler.pt").unlink()

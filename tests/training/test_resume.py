@@ -1,6 +1,8 @@
 import json
+from pathlib import Path
 
 import pytest
+from transformers import TrainingArguments
 
 from hf_scratch.errors import UserError
 from hf_scratch.training.resume import check_same_run, epochs_before, find_checkpoint, write_start
@@ -28,7 +30,9 @@ def test_the_last_checkpoint_is_the_whole_one_with_most_steps(tmp_path):
 
 
 def arguments(**training) -> dict:
-    training = {"learning_rate": 0.1, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1} | training
+    """As run.json holds them: what Trainer derives from the flags is there too."""
+    training = {"learning_rate": 0.1, "per_device_train_batch_size": 8, "output_dir": "here", "use_cpu": True} | training
+    training = TrainingArguments(**training).to_sanitized_dict()
     return {"model": {"model_type": "scratch", "token": None}, "data": {"max_seq_length": 37}, "training": training}
 
 
@@ -43,6 +47,12 @@ def checkpoint(tmp_path):
 def test_the_same_run_goes_on(checkpoint):
     assert check_same_run(checkpoint, arguments(), "f00d", 1) is None
     assert check_same_run(checkpoint, arguments(logging_steps=3, output_dir="elsewhere", save_steps=7), "f00d", 1) is None
+
+
+def test_a_damaged_record_is_named(checkpoint):
+    (Path(checkpoint).parent / "run.json").write_text('{"argum')
+    with pytest.raises(UserError, match=r"run.json is cut off or damaged .*; to go on without it, give --resume_from_ch"):
+        check_same_run(checkpoint, arguments(), "f00d", 1)
 
 
 def test_another_number_of_processes_with_the_same_batch_is_told(checkpoint):
