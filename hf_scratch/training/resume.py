@@ -115,7 +115,7 @@ def check_same_run(checkpoint: str, arguments: dict, fingerprint: str, processes
     different = differences(before.get("arguments", {}), now["arguments"])
     batches = [global_batch(before, before.get("processes", 1)), global_batch(now, processes)]
     if batches[0] != batches[1]:
-        different.append(f"rows an update: {batches[0]}, now {batches[1]}")
+        different.append(f"rows an update: {batches[0]}, now {batches[1]}{flags_for(batches, now, processes)}")
     if different:
         raise UserError(
             f"{checkpoint} was trained with other flags ({'; '.join(different)}), and going on would be neither run; give the "
@@ -164,6 +164,24 @@ def global_batch(record: dict, processes: int) -> int:
     if arguments.get("speed", {}).get("max_tokens_per_batch"):
         return training.get("gradient_accumulation_steps", 1)
     return training.get("per_device_train_batch_size", 1) * training.get("gradient_accumulation_steps", 1) * processes
+
+
+def flags_for(batches: list[int], record: dict, processes: int) -> str:
+    """What would keep the rows of an update on another number of processes, in words; nothing where they do not divide.
+
+    Args:
+        batches: rows of an update, before and now.
+        record, processes: of this run.
+    """
+    (before, now), training = batches, record["arguments"].get("training", {})
+    size, steps = (training.get(name, 1) for name in ("per_device_train_batch_size", "gradient_accumulation_steps"))
+    if before % now == 0:
+        flag = f"--gradient_accumulation_steps {steps * before // now}"
+    elif size * before % now == 0:
+        flag = f"--per_device_train_batch_size {size * before // now}"
+    else:
+        return ""
+    return f"; {flag} keeps them on {processes} process{'es' if processes > 1 else ''}"
 
 
 def epochs_before(checkpoint: str | None) -> float:

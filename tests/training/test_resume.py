@@ -49,6 +49,19 @@ def test_the_same_run_goes_on(checkpoint):
     assert check_same_run(checkpoint, arguments(logging_steps=3, output_dir="elsewhere", save_steps=7), "f00d", 1) is None
 
 
+@pytest.mark.parametrize(
+    ("size", "processes", "words"),
+    [
+        (2, 1, "rows an update: 8, now 2; --gradient_accumulation_steps 4 keeps them on 1 process"),
+        (8, 2, "rows an update: 8, now 16; --per_device_train_batch_size 4 keeps them on 2 processes"),
+        (3, 3, r"rows an update: 8, now 9\)"),
+    ],
+)
+def test_the_flags_that_keep_the_batch_are_named(checkpoint, size, processes, words):
+    with pytest.raises(UserError, match=words):
+        check_same_run(checkpoint, arguments(per_device_train_batch_size=size), "f00d", processes)
+
+
 def test_a_damaged_record_is_named(checkpoint):
     (Path(checkpoint).parent / "run.json").write_text('{"argum')
     with pytest.raises(UserError, match=r"run.json is cut off or damaged .*; to go on without it, give --resume_from_ch"):
