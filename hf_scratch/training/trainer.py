@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, seed_worker
 
+from ..screen import show
 from .arguments import RegularizationArguments, SpeedArguments
 from .checkpoints import WholeCheckpoints
 from .class_weights import ClassWeights
@@ -169,6 +170,8 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         if isinstance(chosen, Compilation):
             self.compilation = chosen
             self.add_callback(chosen)
+        elif self.speed.torch_compile and self.is_world_process_zero():  # who asks for it is told at once
+            show(f"  {chosen}")
         try:
             with self.padding_free or nullcontext():
                 return super().train(*args, **kwargs)

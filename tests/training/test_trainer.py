@@ -304,3 +304,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     for name, weight in weights_of(alone).items():
         torch.testing.assert_close(weights[name], weight, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("asked", "said"), [(True, ["  not compiled: it was not proven to pay on cpu"]), (None, [])])
+def test_who_asks_for_compiling_is_told_that_there_is_none(tmp_path, capsys, asked, said):
+    trainer = evaluating_trainer(tmp_path, max_steps=1, save_strategy="no")
+    trainer.train_dataset, trainer.speed.torch_compile = trainer.eval_dataset, asked
+    trainer.train()
+    assert [line for line in capsys.readouterr().out.splitlines() if "compiled" in line] == said
