@@ -136,7 +136,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
     say(f"  {trainer.execution}")
     trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
     if flags.seconds:
-        trainer.add_callback(Budget(flags.seconds))
+        trainer.add_callback(Budget(flags.seconds, evaluate_every=flags.evaluate_every))
     if flags.probe and trainer.is_fsdp_enabled:
         raise UserError(f"--probe {flags.probe} copies the encoder, but no process has it whole in shards; leave FSDP away")
     if flags.probe:

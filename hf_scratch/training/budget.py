@@ -37,17 +37,20 @@ class Budget(TrainerCallback, ExportableState):
     Args:
         seconds: of training.
         clock: tells seconds.
+        evaluate_every: share of the time after which held-out rows are scored, as long as that took a tenth of what training
+            took; None: only at the end.
     """
 
-    def __init__(self, seconds: float, clock=time.perf_counter):
-        self.seconds, self.clock = seconds, clock
+    def __init__(self, seconds: float, clock=time.perf_counter, evaluate_every: float | None = None):
+        self.seconds, self.clock, self.evaluate_every = seconds, clock, evaluate_every
         self.used, self.since = 0.0, None
         self.elapsed, self.first, self.durations = 0.0, None, deque(maxlen=21)
+        self.before, self.stood_at, self.evaluating = 0.0, None, 0.0
 
     def state(self) -> dict:
         """What a checkpoint keeps."""
         kept = {"used": self.elapsed, "elapsed": self.elapsed, "first": self.first}
-        return {"args": {"seconds": self.seconds}, "attributes": kept}
+        return {"args": {"seconds": self.seconds, "evaluate_every": self.evaluate_every}, "attributes": kept}
 
     def now(self) -> float:
         """Seconds of training so far, on this process."""
@@ -55,7 +58,7 @@ class Budget(TrainerCallback, ExportableState):
 
     def pause(self):
         """Stop the clock."""
-        self.used, self.since = self.now(), None
+        self.used, self.since, self.stood_at = self.now(), None, self.clock()
 
     def go_on(self):
         """Start the clock, if it stands."""
@@ -85,18 +88,27 @@ class Budget(TrainerCallback, ExportableState):
 
     def on_optimizer_step(self, args, state, control, **kwargs):
         """Measure the step, just before the schedule asks for the share."""
-        elapsed = agreed(self.now(), args)
+        self.before, self.elapsed = self.elapsed, agreed(self.now(), args)
         if self.first is None:
-            self.first = elapsed - self.elapsed
+            self.first = self.elapsed - self.before
         else:
-            self.durations.append(elapsed - self.elapsed)
-        self.elapsed = elapsed
+            self.durations.append(self.elapsed - self.before)
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Stop training when another step would end too late."""
-        control.should_training_stop |= self.elapsed + self.step_seconds > self.seconds
+        """Stop training when another step would end too late; evaluate on the way, for the end has an evaluation of its own."""
+        if self.elapsed + self.step_seconds > self.seconds:
+            control.should_training_stop = True
+        elif self.evaluate_every:
+            wait = self.seconds * self.evaluate_every
+            if int(self.elapsed / wait) > int(self.before / wait):
+                control.should_evaluate |= agreed(self.evaluating, args) <= self.elapsed / 10
         if control.should_evaluate or control.should_save:
             self.pause()
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        """What it took."""
+        if self.stood_at is not None:
+            self.evaluating += self.clock() - self.stood_at
 
     def on_train_end(self, args, state, control, **kwargs):
         """The clock stops."""

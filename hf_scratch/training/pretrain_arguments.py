@@ -9,7 +9,7 @@ from typing import Literal
 
 from transformers import AutoConfig, TrainingArguments
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.trainer_utils import SaveStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..data.sources import resolve_address
 from ..data.tasks import TASKS
@@ -100,6 +100,7 @@ class PretrainArguments:
         if self.line_by_line and self.objective != "mlm":
             raise ValueError("--line_by_line true goes with --objective mlm only; next sentences come from running text")
         self.seconds = read_budget(self.budget) if self.budget else None
+        self.evaluate_every = None  # share of the budget
 
     @property
     def draw(self) -> str:
@@ -206,6 +207,9 @@ def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
     if pretrain.seconds:
         training.max_steps = ENDLESS
         training.disable_tqdm = True
+        if training.eval_strategy == IntervalStrategy.STEPS and training.eval_steps < 1:  # a share, of the time
+            pretrain.evaluate_every, training.eval_steps = training.eval_steps, None
+            training.eval_strategy = IntervalStrategy.NO
     if training.device.type == "cpu":
         training.dataloader_pin_memory = False
 

@@ -87,6 +87,27 @@ def test_evaluation_does_not_count():
     assert len(rates) == 120 and now == pytest.approx(2060.0, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("takes", "at"), [(0.1, (15.4, 30.1, 45.5)), (2.0, (15.4, 30.1, 45.5)), (4.0, (15.4, 45.5)), (9.0, (15.4,))]
+)
+def test_held_out_rows_are_scored_at_shares_of_the_time_as_long_as_that_takes_a_tenth_of_it(takes, at):
+    clock, asked = Clock(), []
+    budget = Budget(60.0, clock, evaluate_every=0.25)
+    decide = budget.on_step_end
+
+    def on_step_end(args, state, control):
+        decide(args, state, control)
+        if control.should_evaluate:
+            asked.append(budget.elapsed)
+            clock.now += takes
+            budget.on_evaluate(args, state, control)
+
+    budget.on_step_end = on_step_end
+    train(60.0, [0.7] * 1000, budget=budget, clock=clock)
+    assert asked == [pytest.approx(moment, abs=0.7) for moment in at]
+    assert Budget.from_state(budget.state()).evaluate_every == 0.25
+
+
 def test_a_resumed_run_has_the_time_that_was_left():
     _, _, _, budget = train(60.0, [0.5] * 40)
     restored = Budget.from_state(budget.state())

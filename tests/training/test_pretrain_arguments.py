@@ -38,6 +38,9 @@ def test_weights_to_go_on_from_take_their_own_values():
 def test_a_budget_leaves_the_end_to_the_clock():
     args = parse_pretrain_arguments([*TEXT, "--budget", "90s"])
     assert args.pretrain.seconds == 90 and args.training.max_steps == ENDLESS
+    assert args.pretrain.evaluate_every == 0.1 and args.training.eval_strategy == "no"
+    counted = parse_pretrain_arguments([*TEXT, "--budget", "90s", "--eval_steps", "50"])
+    assert counted.pretrain.evaluate_every is None and counted.training.eval_strategy == "steps"
 
 
 @pytest.mark.parametrize(
