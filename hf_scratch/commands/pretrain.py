@@ -64,7 +64,7 @@ def run(args) -> int:
 
 def read_documents(args, say):
     """Documents to learn from, and held-out ones; each text once."""
-    from ..data import documents
+    from ..data import documents, splits
     from ..training.pretraining_text import task_documents
 
     flags = args.pretrain
@@ -81,6 +81,7 @@ def read_documents(args, say):
         else:
             most = flags.max_validation_documents
             train, held_out = documents.hold_out(train, flags.validation_fraction, most, flags.split_seed)
+        train = splits.sample(train, flags.max_train_samples, flags.split_seed)
     say(f"{args.corpus_label}: {len(train):,} documents to learn from, {len(held_out):,} held out")
     return train, held_out
 

@@ -68,6 +68,9 @@ class PretrainArguments:
     max_seq_length: int = field(default=128, metadata={"help": "Length of an input in tokens."})
     do_lower_case: bool = field(default=True, metadata={"help": "Whether the vocabulary that is learnt is uncased."})
     tokenizer_train_samples: int = field(default=50_000, metadata={"help": "Documents that the vocabulary is learnt from."})
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Documents to learn from, a seeded random sample; all by default."}
+    )
     validation_fraction: float = field(default=0.05, metadata={"help": "Share of the documents that is held out."})
     max_validation_documents: int = field(default=1_000, metadata={"help": "Most documents that are held out."})
     max_eval_samples: int = field(default=1_000, metadata={"help": "Held-out inputs that are scored."})
@@ -86,7 +89,8 @@ class PretrainArguments:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Replace the run that output_dir holds."})
 
     def __post_init__(self):
-        for name in ("max_validation_documents", "max_eval_samples", "tokenizer_train_samples", "preprocessing_num_workers"):
+        counts = ("max_train_samples", "max_validation_documents", "max_eval_samples", "tokenizer_train_samples")
+        for name in (*counts, "preprocessing_num_workers"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}, but it must be at least 1")
         if self.muon_learning_rate is not None and not 0 < self.muon_learning_rate < float("inf"):

@@ -91,7 +91,8 @@ def test_bert_by_the_same_command_then_further_on_other_text(quick, flags, tmp_p
 def test_a_folder_of_texts_is_read_and_held_out_rows_are_scored_on_the_way(quick, flags, text_file, tmp_path):
     source = flags.index("--train_file")
     flags[source : source + 2] = ["--dataset_name", str(Path(text_file).parent)]
-    assert main([*flags, "--eval_strategy", "epoch", "--num_train_epochs", "2"]) == 0
+    assert main([*flags, "--eval_strategy", "epoch", "--num_train_epochs", "2", "--max_train_samples", "31"]) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["corpus"]["to learn from"]["documents"] == 31
     history = json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]
     assert [entry["epoch"] for entry in history if "eval_mlm_loss" in entry] == [1, 2, 2]
 

@@ -100,6 +100,7 @@ def test_the_record_holds_no_token():
             [*TEXT, "--probe", "movie_review"],
             r"--probe movie_review: there is no such task or file\. Did you mean movie_reviews\?",
         ),
+        ([*TEXT, "--max_train_samples", "0"], "--max_train_samples is 0, but it must be at least 1"),
         ([*TEXT, "--max_eval_samples", "0"], "--max_eval_samples is 0, but it must be at least 1"),
         ([*TEXT, "--muon_learning_rate", "0"], "--muon_learning_rate is 0, but it must be above 0"),
         ([*TEXT, "--learning_rate", "-1"], "^--learning_rate is -1, but"),
