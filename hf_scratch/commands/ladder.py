@@ -126,7 +126,8 @@ def claim(folder: Path, now: dict, done: set[str]):
     different = []
     for name in [name for name in now if name in done]:
         old, new = before[name]["words"], now[name]["words"]
-        words = f"{shlex.join(w for w in old if w not in new)}, now {shlex.join(w for w in new if w not in old)}"
+        gone, come = ([w for w in one if w not in other] or ["nothing"] for one, other in ((old, new), (new, old)))
+        words = f"{shlex.join(gone)}, now {shlex.join(come)}"
         found = differences(before[name]["arguments"], now[name]["arguments"]) or [words] * (old != new)
         different += [f"{name}: {what}" for what in found]
     if different:

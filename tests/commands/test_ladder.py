@@ -110,7 +110,7 @@ def test_runs_of_other_flags_are_not_mixed(started, tmp_path, capsys):
     assert f"{folder} holds runs of other flags (MLM: pre-train: --budget: 10m, now 20m; " in capsys.readouterr().err
     assert main([*flags, "--text", __file__]) == 2 and "now None" in capsys.readouterr().err
     assert main([*flags, "--flags", "--per_device_train_batch_size 3"]) == 2
-    assert "random weights: --train_batch_size: 8, now 3;" in capsys.readouterr().err
+    assert "random weights: nothing, now --per_device_train_batch_size 3;" in capsys.readouterr().err
     assert main([*flags, "--seeds", "2"]) == 0 and len(started) == count + 4  # more seeds are no other flags
     recipe.write_text("from_scratch:\n  learning_rate: 0.02\n")
     assert main(flags) == 2 and "random weights: --learning_rate: 0.01, now 0.02" in capsys.readouterr().err
