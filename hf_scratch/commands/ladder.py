@@ -170,7 +170,8 @@ def tuning_steps(args, name: str, folder: Path) -> list:
         "random weights": ["--model_type", "scratch", "--config_name", vocabulary, "--tokenizer_name", vocabulary],
         "BERT's weights": ["--model_name_or_path", args.bert],
     }
-    flags = begin.get(name) or ["--model_name_or_path", str(encoder(folder, name)), *values_from_scratch(args.recipe)]
+    flags = begin.get(name) or ["--model_name_or_path", str(encoder(folder, name))]
+    flags += [] if name == "BERT's weights" else values_from_scratch(args.recipe)
     flags = ["--recipe", args.recipe, "--task_name" if args.task in TASKS else "--train_file", args.task, *flags]
     flags += ["--baselines", "never", *shlex.split(args.flags)]
     place = re.sub("[^a-z]+", "-", name.replace("'", "").lower())
@@ -189,11 +190,15 @@ def encoder(folder: Path, name: str) -> Path:
 def values_from_scratch(recipe: str) -> list[str]:
     """The recipe's values for random weights, as flags: small encoders want them, whatever they have read.
 
-    An intermediate task is left out, as it is of the rung of random weights (--task is another task than the recipe's): a
-    pass over many labelled texts first would teach each small encoder most of what pre-training adds, and BERT does not get it.
+    Of its configuration dropout and initialization are taken, for the sizes are the encoder's. An intermediate task is left
+    out, as it is of the rung of random weights (--task is another task than the recipe's): a pass over many labelled texts
+    first would teach each small encoder most of what pre-training adds, and BERT does not get it.
     """
     from ..training.arguments import as_flags, recipe_values
 
     plain, pretrained = (recipe_values(recipe, given) for given in ({"model_type"}, {"model_name_or_path"}))
+    overrides = recipe_values(recipe, set()).get("config_overrides") or ""
+    kept = ",".join(pair for pair in overrides.split(",") if "dropout" in pair or "initializer" in pair)
     left_out = ("model_type", "config_overrides", "tokenizer_vocab_size", "intermediate_")
-    return as_flags({k: v for k, v in plain.items() if pretrained.get(k) != v and not k.startswith(left_out)})
+    values = {k: v for k, v in plain.items() if pretrained.get(k) != v and not k.startswith(left_out)}
+    return as_flags(values | ({"config_overrides": kept} if kept else {}))

@@ -77,7 +77,8 @@ def test_all_rungs_are_fine_tuned_alike_without_an_intermediate_task(started, tm
 def test_a_small_encoder_gets_the_recipes_values_for_random_weights():
     values = values_from_scratch("quickstart")
     assert "--learning_rate=0.0015" in values
-    assert not any(word in value for value in values for word in ("model_type", "intermediate"))
+    assert not any(word in value for value in values for word in ("model_type", "intermediate", "hidden_size"))
+    assert "hidden_dropout_prob=0.3" in values[-1] and "initializer_range=0.1" in values[-1]  # of its configuration
 
 
 @pytest.mark.parametrize(
