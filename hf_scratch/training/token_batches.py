@@ -12,9 +12,8 @@ from torch.utils.data import Sampler
 from ..data.arrow import arrow_column
 from ..errors import UserError
 
-MOST_EVALUATED = (
-    32768  # tokens of a batch: enough to keep a GPU busy, and a gigabyte of its memory for an encoder of BERT's size
-)
+# Tokens of a batch: enough to keep a GPU busy, and a gigabyte of its memory for an encoder of BERT's size.
+MOST_EVALUATED = 32768
 ORDERS = ("random", "group_by_length", "sequential")  # of --train_sampling_strategy, those that a budget can follow
 
 
