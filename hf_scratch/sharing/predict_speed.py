@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.benchmark import Timer
 from transformers import BertConfig, BertForSequenceClassification, pipeline
 
-from .predict import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, Predictor, in_windows
+from .predict import MOST_EVALUATED, MOST_TOKENS, Predictor, in_windows
 
 SIZES = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 WORDS = ("a", "film", "of", "some", "length", "and", "its", "end", "warm", "awful", "music", "cast", "unputdownable")
@@ -58,7 +58,7 @@ def most_rows(model, tokenizer, texts: list[str]) -> float:
     tokens = sum(map(len, tokenizer(texts, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]))
     linears = [module for module in model.base_model.encoder.modules() if isinstance(module, nn.Linear)]
     widest = max(linears, key=lambda linear: linear.out_features)
-    x = torch.randn(MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE), widest.in_features).to(model.device, model.dtype)
+    x = torch.randn(MOST_TOKENS.get(model.device.type, MOST_EVALUATED), widest.in_features).to(model.device, model.dtype)
     with torch.inference_mode():
         timer = Timer("linear(x)", globals={"linear": widest, "x": x}, num_threads=torch.get_num_threads())
         seconds = min(timer.blocked_autorange(min_run_time=0.5).times)

@@ -8,19 +8,23 @@ from transformers.utils import is_liger_kernel_available
 
 from ..errors import UserError, closest
 
-# name: least, most, what to try
+# name: from, to below, what to try; torch would blame the optimizer, or take any
 BOUNDS = {
     "per_device_train_batch_size": (1, math.inf, "8"),
     "per_device_eval_batch_size": (1, math.inf, "8"),
     "gradient_accumulation_steps": (1, math.inf, "8"),
     "learning_rate": (0, math.inf, "5e-5"),
     "weight_decay": (0, math.inf, "0.01"),
+    "adam_beta1": (0, 1, "0.9"),
+    "adam_beta2": (0, 1, "0.999"),
+    "adam_epsilon": (0, math.inf, "1e-8"),
     "max_grad_norm": (0, math.inf, "1"),
+    "warmup_steps": (0, math.inf, "0.1"),
     "label_smoothing_factor": (0, 1, "0.1"),
     "neftune_noise_alpha": (0, math.inf, "5"),
     "dataloader_num_workers": (0, math.inf, "2"),
-    "seed": (0, 2**32 - 1, "42"),
-    "data_seed": (0, 2**32 - 1, "42"),
+    "seed": (0, 2**32, "42"),
+    "data_seed": (0, 2**32, "42"),
 }
 # What scoring every row, once and in its order, rests on.
 NEEDED = {
@@ -41,13 +45,7 @@ def check_training(training: TrainingArguments, metrics: Collection[str]):
     Raises:
         UserError: for the first value that cannot be.
     """
-    for name, (least, most, trial) in BOUNDS.items():
-        value = getattr(training, name)
-        if value is not None and not least <= value <= most:
-            wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-            raise UserError(f"--{name} is {value:g}, but it must be {wanted}; try {trial}")
-    if not training.num_train_epochs > 0 and training.max_steps <= 0:
-        raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0; try 3")
+    check_numbers(training)
     for name, wanted in NEEDED.items():
         if getattr(training, name) is not wanted:
             raise UserError(
@@ -65,6 +63,17 @@ def check_training(training: TrainingArguments, metrics: Collection[str]):
             f"--metric_for_best_model {metric} is not measured.{closest(metric, metrics)} Give loss or one of "
             f"{', '.join(metrics)}"
         )
+
+
+def check_numbers(training: TrainingArguments):
+    """Refuse numbers that mean nothing, infinite ones and NaN among them."""
+    for name, (least, below, trial) in BOUNDS.items():
+        value = getattr(training, name)
+        if value is not None and not least <= value < below:
+            limit = f" and below {below}" if below < math.inf else "" if math.isfinite(value) else " and finite"
+            raise UserError(f"--{name} is {value:g}, but it must be at least {least}{limit}; try {trial}")
+    if not 0 < training.num_train_epochs < math.inf and training.max_steps <= 0:
+        raise UserError(f"--num_train_epochs is {training.num_train_epochs:g}, but it must be above 0 and finite; try 3")
 
 
 def check_loading(training: TrainingArguments):

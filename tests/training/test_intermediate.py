@@ -87,9 +87,10 @@ def test_one_pass_trains_the_same_model_and_leaves_the_runs_arguments_alone(tmp_
     assert (changed.num_train_epochs, changed.learning_rate) == (1, 0.01)
 
 
-def test_a_piece_must_hold_a_token():
-    with pytest.raises(UserError, match="intermediate_max_seq_length is 2"):
-        parse_arguments(["--intermediate_max_seq_length", "2"])
+@pytest.mark.parametrize(("flag", "value"), [("max_seq_length", "2"), ("learning_rate", "-1"), ("samples", "0")])
+def test_numbers_that_mean_nothing_are_refused(flag, value):
+    with pytest.raises(UserError, match=f"--intermediate_{flag} is {value}, but"):
+        parse_arguments([f"--intermediate_{flag}", value])
 
 
 def test_other_data_drop_the_intermediate_task_of_a_recipe(tmp_path):
