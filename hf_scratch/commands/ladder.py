@@ -24,7 +24,6 @@ OWN = {
     *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "task_name", "train_file", "dataset_name"),
     *("objective", "recipe", "model_name_or_path", "model_type", "config_name", "seed", "seeds", "dry_run"),
 }
-LENGTHS = {"budget", "max_steps", "num_train_epochs"}
 
 
 def add_arguments(parser):
@@ -63,7 +62,7 @@ def settle(args):
     """Refuse what would be found out an hour later."""
     from ..data.sources import resolve_address
     from ..data.tasks import TASKS
-    from ..training.arguments import Parser
+    from ..training.arguments import LENGTHS, Parser
     from ..training.pretrain_arguments import PRETRAIN_GROUPS
 
     if args.seeds < 1:
@@ -88,7 +87,7 @@ def settle(args):
     for flag, names in given.items():
         for name in sorted(names & (OWN if flag == "--flags" else OWN - {"recipe", "seed", "model_type", "config_name"})):
             raise UserError(f'{flag} "... --{name} ...", but the ladder gives each run its --{name} itself; leave it away')
-    if args.budget is None and not given["--pretrain_flags"] & LENGTHS:
+    if args.budget is None and not given["--pretrain_flags"].intersection(LENGTHS):
         args.budget = "10m"
 
 
