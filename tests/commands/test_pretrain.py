@@ -178,7 +178,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(quick, flags, text_fi
     monkeypatch.undo()
     again = [*flags, "--resume_from_checkpoint", "last"]
     assert main([*again, "--learning_rate", "0.02"]) == 2
-    assert "was trained with other flags (--learning_rate: 0.001, now 0.02)" in capsys.readouterr().err
+    assert "was trained with other flags (--learning_rate: 0.003, now 0.02)" in capsys.readouterr().err
     Path(tmp_path, "more.txt").write_text(Path(text_file).read_text() + "\n\nOne more. A last document.")
     assert main([*again, "--train_file", str(tmp_path / "more.txt")]) == 2
     assert "belongs to other rows than those read now" in capsys.readouterr().err
