@@ -19,6 +19,7 @@ def parse(argv: list[str]):
 
 def run(args) -> int:
     """Text, tokens, model, training, results, sharing: one after the other."""
+    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
     from transformers import set_seed
     from transformers.utils import logging
@@ -59,6 +60,7 @@ def run(args) -> int:
     if trainer.is_world_process_zero():
         share(args, trainer, tokenizer, texts, results, started, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
+    PartialState().destroy_process_group()
     return 0
 
 

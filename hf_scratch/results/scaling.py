@@ -71,12 +71,14 @@ def measure(tokens: int, steps: int, repeats: int, small: bool = False, bf16: bo
         )
         processes, budget = args.world_size, tokens * args.world_size
         rows = make_rows(budget)
+        speed = SpeedArguments(max_tokens_per_batch=budget)
+        speed.torch_compile = False  # one process would compile, several would not
         trainer = ClassificationTrainer(
             model=ScratchForSequenceClassification(config),
             args=args,
             train_dataset=rows,
             data_collator=collate,
-            speed=SpeedArguments(max_tokens_per_batch=budget),
+            speed=speed,
             callbacks=[clock],
         )
         trainer.log = lambda *_, **__: None

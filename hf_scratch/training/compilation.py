@@ -19,9 +19,11 @@ from .padding_free import PaddingFree, Shapes
 
 WARM, TIMED = 3, 7  # steps before a timing, and of it
 LEAST_SECONDS = 30  # that a run must still last for compiling to be worth its while
-MOST_RECORDED = 24  # CUDA graphs
+MOST_RECORDED = 24  # CUDA graphs, as long as a THIRD of the memory is free: each keeps the activations of its shape
+THIRD = 1 / 3
 LARGE = 32768  # tokens of a step from which on launching takes no time beside computing
 TEXTS = 32
+PROVEN = ("bert", "scratch")  # encoders that were trained compiled on a GPU: only these unless --torch_compile asks
 
 
 def layers_of(encoder: nn.Module) -> nn.ModuleList:
@@ -47,7 +49,7 @@ class RecordedBody:
         tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)} | {"cu_seq_lens_q": cu_seq_lens_q}
         key = (max_length_q, *((name, tuple(value.shape)) for name, value in tensors.items()))
         asked = any(value for name, value in inputs.items() if name not in tensors and name != "return_dict")
-        full = len(self.graphs) >= MOST_RECORDED and key not in self.graphs
+        full = key not in self.graphs and (len(self.graphs) >= MOST_RECORDED or free_share() < THIRD)
         if asked or full or not (torch.is_grad_enabled() and self.body.training):
             return self.body.forward(cu_seq_lens_q=cu_seq_lens_q, max_length_q=max_length_q, **inputs)
         if key not in self.graphs:
@@ -60,6 +62,8 @@ class RecordedBody:
         half, dtype = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
         module = PositionalBody(self.body, names, longest).train()
         devices = [device] if device.type == "cuda" else []
+        # Recording runs on a stream of its own, which is as it should be, and torch would warn of with every graph.
+        getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", bool)(False)
         with torch.random.fork_rng(devices), torch.autocast(device.type, dtype, half, cache_enabled=False):
             return self.record(module, tensors, allow_unused_input=True)
 
@@ -170,6 +174,7 @@ class Compilation(TrainerCallback):
         for layer in layers_of(self.free.body):
             layer._compiled_call_impl = None
         self.free.run, self.free.shapes = self.free.body.forward, None
+        self.body = None  # with the memory of its graphs
 
 
 def now() -> float:
@@ -177,6 +182,14 @@ def now() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def free_share() -> float:
+    """Of the GPU's memory, what nothing lives in."""
+    if not torch.cuda.is_available():
+        return 1.0
+    free, total = torch.cuda.mem_get_info()
+    return (free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()) / total
 
 
 def compilations() -> int:
@@ -197,9 +210,19 @@ def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, long
         return "not compiled, as --torch_compile false asks"
     if free is None or args.device.type != "cuda":
         return f"not compiled: {'padding is computed' if free is None else f'it was not proven to pay on {args.device.type}'}"
-    if wanted is None:  # until a whole run on a GPU has shown what it gains
-        return "not compiled: --torch_compile tries it, and keeps it where it is faster"
+    if wanted is None and (unproven := why_unproven(free, args)):
+        return f"not compiled: not proven {unproven}; --torch_compile tries it, and keeps it where it is faster"
     if getattr(args, "activation_checkpointing", None) or getattr(args, "gradient_checkpointing", None):
         return "not compiled: activations are recomputed, and the compiler would keep them"
     records = args.world_size == 1 and args.gradient_accumulation_steps == 1
     return Compilation(free, longest, records)
+
+
+def why_unproven(free: PaddingFree, args) -> str | None:
+    """Why nothing is compiled unless it is asked for; None where whole runs on a GPU were compiled."""
+    model_type = free.body.config.model_type
+    if model_type not in PROVEN:
+        return f"for {model_type}"
+    if args.world_size > 1:
+        return "for several processes"
+    return None if args.bf16 else "but in bf16"

@@ -141,6 +141,35 @@ def test_where_nothing_is_compiled_is_said(tmp_path):
     assert choose_compilation(False, free, args, 19) == "not compiled, as --torch_compile false asks"
     assert choose_compilation(None, None, args, 19) == "not compiled: padding is computed"
     assert choose_compilation(None, free, args, 19) == "not compiled: it was not proven to pay on cpu"
-    cuda = SimpleNamespace(device=torch.device("cuda"), world_size=1, gradient_accumulation_steps=1)
-    assert choose_compilation(None, free, cuda, 19).startswith("not compiled: --torch_compile tries it")
+
+
+@pytest.mark.parametrize(
+    ("model", "world_size", "bf16", "why"),
+    [
+        ("bert", 1, True, None),
+        ("scratch", 1, True, None),
+        ("roberta", 1, True, "for roberta"),
+        ("bert", 2, True, "for several processes"),
+        ("bert", 1, False, "but in bf16"),
+    ],
+)
+def test_on_a_gpu_is_compiled_what_was_proven_or_asked_for(model, world_size, bf16, why):
+    free = PaddingFree(build(model))
+    cuda = SimpleNamespace(device=torch.device("cuda"), world_size=world_size, gradient_accumulation_steps=1, bf16=bf16)
+    chosen = choose_compilation(None, free, cuda, 19)
+    if why:
+        assert chosen == f"not compiled: not proven {why}; --torch_compile tries it, and keeps it where it is faster"
+    else:
+        assert isinstance(chosen, Compilation)
     assert isinstance(choose_compilation(True, free, cuda, 19), Compilation)
+    assert choose_compilation(False, free, cuda, 19) == "not compiled, as --torch_compile false asks"
+
+
+def test_nothing_more_is_recorded_where_memory_is_short(monkeypatch):
+    model, recorded, shares = build("bert").train(), [], iter([0.5, 0.3, 0.4])
+    monkeypatch.setattr(compilation, "free_share", lambda: next(shares))
+    with PaddingFree(model) as free:
+        free.run = RecordedBody(free.body, as_it_is(recorded))
+        for lengths in ((3, 5), (7, 5), (3, 5), (6, 5)):  # the third was recorded already, and asks for nothing
+            model(**batch(lengths))
+    assert [len(tensors[0][0]) for tensors in recorded] == [8, 11]
