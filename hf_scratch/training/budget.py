@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainingArguments, get_scheduler
 from transformers.trainer_callback import ExportableState
 
 from ..errors import UserError
+from .distributed import side_channel
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 TICKS = 10_000  # steps of the schedule that the clock is mapped to
@@ -119,8 +120,8 @@ def agreed(seconds: float, args: TrainingArguments) -> float:
     """The first process's clock, on all: each must take the same steps at the same rates."""
     if args.world_size == 1:
         return seconds
-    value = torch.tensor([seconds], dtype=torch.float64, device=args.device)
-    torch.distributed.broadcast(value, 0)
+    value = torch.tensor([seconds], dtype=torch.float64)
+    torch.distributed.broadcast(value, 0, side_channel())
     return value.item()
 
 

@@ -1,6 +1,7 @@
 """One global batch on any number of processes: who computes which rows, and how their answers come back in order."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import datasets
 import numpy as np
@@ -15,6 +16,12 @@ from .spool import Spool, loaded, room
 
 RECENT = 64  # batches whose answers wait on the device
 FILLER = -1  # the number of a row that keeps a process busy, and counts for nothing
+
+
+@cache
+def side_channel() -> torch.distributed.ProcessGroup:
+    """All processes, beside the devices' own channel: what they ask of each other at every step waits for no computation."""
+    return torch.distributed.new_group(backend="gloo")
 
 
 class NumberedRows(Dataset):

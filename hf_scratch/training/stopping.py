@@ -6,6 +6,8 @@ import torch
 from torch import distributed
 from transformers import TrainerCallback
 
+from .distributed import side_channel
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -20,9 +22,8 @@ class StopOnRequest(TrainerCallback):
         self.handlers = {}
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if args.world_size > 1 and self.group is None:
-            # Beside the devices' own channel, so that asking at each step does not wait for them.
-            self.group = distributed.new_group(backend="gloo")
+        if args.world_size > 1:
+            self.group = side_channel()
         for number in SIGNALS:
             self.handlers[number] = signal.signal(number, self.remember)
 

@@ -5,6 +5,7 @@ import torch
 from transformers import TrainerControl, TrainingArguments
 
 from hf_scratch.errors import UserError
+from hf_scratch.training import budget as clocks
 from hf_scratch.training.budget import Budget, budget_scheduler, read_budget
 
 
@@ -131,3 +132,17 @@ def test_schedules_that_cannot_follow_the_clock_are_refused(schedule, message):
     args = TrainingArguments("unused", use_cpu=True, **schedule)
     with pytest.raises(UserError, match=message):
         budget_scheduler(args, torch.optim.SGD([torch.zeros(1)], lr=1.0), None)
+
+
+def test_several_processes_agree_on_the_clock_without_waiting_for_their_devices(monkeypatch):
+    asked = []
+
+    def broadcast(value, source, group):
+        asked.append((value.device.type, source, group))
+        value.fill_(7.0)
+
+    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    monkeypatch.setattr(clocks, "side_channel", lambda: "beside")
+    assert clocks.agreed(5.0, SimpleNamespace(world_size=2, device=torch.device("cuda"))) == 7.0
+    assert asked == [("cpu", 0, "beside")]
+    assert clocks.agreed(5.0, SimpleNamespace(world_size=1)) == 5.0
