@@ -294,6 +294,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         "assert trainer.args.world_size == 2\n"
         "if trainer.args.process_index == 0:\n"
         f"    torch.save([weights_of(trainer), trainer.state.log_history], {str(tmp_path / 'two.pt')!r})\n"
+        "torch.distributed.destroy_process_group()\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     root = str(Path(__file__).parents[2])
