@@ -47,6 +47,7 @@ from hf_scratch.training import dry_run, folder, intermediate, launch, models, r
 from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
+from hf_scratch.training.compilation import Compilation
 from hf_scratch.training.hardware import settle_hardware
 from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.temperature import divide_logits
@@ -290,7 +291,8 @@ def rehearse(
         padded_to=args.data.max_seq_length if args.data.pad_to_max_length else None,
         prepared=prepared,
     )
-    forecast.say_what_else(args.results.seeds, args.training.torch_compile or args.speed.torch_compile)
+    compiles = args.training.torch_compile or isinstance(trainer.choose_compilation(), Compilation)
+    forecast.say_what_else(args.results.seeds, compiles)
     return forecast
 
 

@@ -164,8 +164,7 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
 
     def train(self, *args, **kwargs):
         """Trainer's, padding-free and compiled if that was chosen; the model that it leaves is the plain one."""
-        longest = int(row_lengths(self.train_dataset).max())
-        chosen = choose_compilation(self.speed.torch_compile, self.padding_free, self.args, longest)
+        chosen = self.choose_compilation()
         self.execution["compilation"] = str(chosen)
         if isinstance(chosen, Compilation):
             self.compilation = chosen
@@ -180,6 +179,11 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
                 self.execution["compilation"] = self.compilation.end()
                 self.remove_callback(self.compilation)
                 self.compilation = None
+
+    def choose_compilation(self) -> Compilation | str:
+        """What will compile the training, or why nothing will."""
+        longest = int(row_lengths(self.train_dataset).max())
+        return choose_compilation(self.speed.torch_compile, self.padding_free, self.args, longest)
 
     @cached_property
     def num_weights(self) -> int:
