@@ -1,5 +1,6 @@
 """Ending on request: a signal finishes the step, saves, and leaves a run that can go on."""
 
+import os
 import signal
 
 import torch
@@ -8,29 +9,36 @@ from transformers import TrainerCallback
 
 from .distributed import side_channel
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANGUP = getattr(signal, "SIGHUP", None)  # the terminal is gone; Windows has none
+SIGNALS = tuple(filter(None, (signal.SIGTERM, signal.SIGINT, HANGUP)))
 
 
 class StopOnRequest(TrainerCallback):
-    """Turns SIGTERM and SIGINT into a checkpoint at the end of the step, the same on all processes.
+    """Turns SIGTERM, SIGINT and SIGHUP into a checkpoint at the end of the step, the same on all processes.
 
-    `stopped_at` is the step at which training was ended so, None if it was not.
+    A signal that the process was started to ignore, as `nohup` does, stays ignored. `stopped_at` is the step at which training
+    was ended so, None if it was not.
     """
 
     def __init__(self):
         self.signal = self.stopped_at = self.saved_at = self.group = None
-        self.handlers = {}
+        self.handlers, self.terminals = {}, []
 
     def on_train_begin(self, args, state, control, **kwargs):
         if args.world_size > 1:
             self.group = side_channel()
+        self.terminals = [output for output in (1, 2) if os.isatty(output)]
         for number in SIGNALS:
-            self.handlers[number] = signal.signal(number, self.remember)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self.handlers[number] = signal.signal(number, self.remember)
 
     def remember(self, number, frame):
         """Keep the signal for the end of the step. Asked twice by a key, end at once (launchers pass each key on twice)."""
         if self.signal and number == signal.SIGINT and self.group is None:
             raise KeyboardInterrupt
+        if number == HANGUP:  # whoever writes to a terminal that is gone fails, before anything is saved
+            for output in self.terminals:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), output)
         self.signal = number
 
     def on_step_end(self, args, state, control, **kwargs):

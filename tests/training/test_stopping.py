@@ -1,6 +1,9 @@
 import json
 import os
+import pty
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from transformers import TrainerCallback
@@ -20,7 +23,7 @@ class Ask(TrainerCallback):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("step", [3, 4])
 def test_a_signal_ends_the_step_and_leaves_a_checkpoint_to_go_on_from(step, number, tmp_path):
     """Also where none would be saved: not in this rhythm, not with its optimizer, not better than the best."""
@@ -60,3 +63,53 @@ def test_without_a_signal_nothing_stops(tmp_path):
     trainer.add_callback(stop)
     trainer.train()
     assert stop.stopped_at is None and trainer.state.global_step == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_is_ignored_stays_ignored(number, tmp_path):
+    """As in a background job, or under nohup."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        trainer, stop = tiny_trainer(tmp_path), StopOnRequest()
+        for callback in (stop, Ask(3, number)):
+            trainer.add_callback(callback)
+        trainer.train()
+        assert stop.stopped_at is None and trainer.state.global_step == 6
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+CLOSING = """
+import sys
+from transformers import TrainerCallback
+from hf_scratch.training.stopping import StopOnRequest
+from tests.training.test_checkpoints import tiny_trainer
+
+class Talk(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        print("step", state.global_step, flush=True)
+        while state.global_step == 2 and stop.signal is None:  # until the terminal is closed
+            pass
+
+stop = StopOnRequest()
+trainer = tiny_trainer(sys.argv[1], max_steps=6, save_strategy="no")
+trainer.add_callback(stop)
+trainer.add_callback(Talk())
+trainer.train()
+print("saved", flush=True)
+sys.exit(75 if stop.stopped_at == 3 else 1)
+"""
+
+
+def test_a_terminal_that_is_closed_costs_nothing(tmp_path):
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(Path(__file__).parents[2])
+        os.execv(sys.executable, [sys.executable, "-c", CLOSING, str(tmp_path / "run")])
+    seen = b""
+    while b"step 2" not in seen:
+        seen += os.read(terminal, 4096)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 75
+    assert (tmp_path / "run" / "checkpoint-3" / "optimizer.pt").exists()
