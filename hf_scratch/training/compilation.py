@@ -19,8 +19,8 @@ from .padding_free import PaddingFree, Shapes
 
 WARM, TIMED = 3, 7  # steps before a timing, and of it
 LEAST_SECONDS = 30  # that a run must still last for compiling to be worth its while
-MOST_RECORDED = 24  # CUDA graphs, as long as a THIRD of the memory is free: each keeps the activations of its shape
-THIRD = 1 / 3
+MOST_RECORDED = 24  # CUDA graphs
+LEAST_FREE = 1 / 3  # of the memory, to record another: each keeps the activations of its shape to itself
 LARGE = 32768  # tokens of a step from which on launching takes no time beside computing
 TEXTS = 32
 PROVEN = ("bert", "scratch")  # encoders that were trained compiled on a GPU: only these unless --torch_compile asks
@@ -43,18 +43,24 @@ class RecordedBody:
     def __init__(self, body: nn.Module, record=None):
         self.body = body
         self.record = record or torch.cuda.make_graphed_callables
-        self.graphs = {}
+        self.graphs, self.most = {}, MOST_RECORDED
 
     def __call__(self, cu_seq_lens_q, max_length_q, **inputs):
         tensors = {name: value for name, value in inputs.items() if torch.is_tensor(value)} | {"cu_seq_lens_q": cu_seq_lens_q}
         key = (max_length_q, *((name, tuple(value.shape)) for name, value in tensors.items()))
         asked = any(value for name, value in inputs.items() if name not in tensors and name != "return_dict")
-        full = key not in self.graphs and (len(self.graphs) >= MOST_RECORDED or free_share() < THIRD)
-        if asked or full or not (torch.is_grad_enabled() and self.body.training):
+        trains = torch.is_grad_enabled() and self.body.training
+        if asked or not trains or not (key in self.graphs or self.has_room()):
             return self.body.forward(cu_seq_lens_q=cu_seq_lens_q, max_length_q=max_length_q, **inputs)
         if key not in self.graphs:
             self.graphs[key] = self.recorded(list(tensors), max_length_q, tuple(tensors.values()))
         return BaseModelOutputWithPooling(last_hidden_state=self.graphs[key](*tensors.values()))
+
+    def has_room(self) -> bool:
+        """Whether another shape may be recorded; where memory was short once, none ever."""
+        if len(self.graphs) < self.most and free_share() < LEAST_FREE:
+            self.most = len(self.graphs)
+        return len(self.graphs) < self.most
 
     def recorded(self, names: list[str], longest: int, tensors: tuple[torch.Tensor, ...]):
         """Record a shape. Random numbers go on as if nothing had been recorded."""
@@ -185,11 +191,12 @@ def now() -> float:
 
 
 def free_share() -> float:
-    """Of the GPU's memory, what nothing lives in."""
+    """Of the GPU's memory, what torch does not hold: a graph takes none of what torch keeps for later."""
     if not torch.cuda.is_available():
         return 1.0
+    torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info()
-    return (free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()) / total
+    return free / total
 
 
 def compilations() -> int:
