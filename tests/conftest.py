@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import random
+import signal
 
 import pytest
 import torch
@@ -31,6 +32,16 @@ def make_reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
         rng.shuffle(text)
         rows.append((f"{' '.join(text)} {row}", label))
     return rows
+
+
+@pytest.fixture(autouse=True, scope="session")
+def as_in_a_terminal():
+    """Signals as a terminal leaves them: in a background job and under nohup some are ignored, by all that is started too."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

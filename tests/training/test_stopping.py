@@ -12,18 +12,6 @@ from hf_scratch.training.stopping import StopOnRequest
 from tests.training.test_checkpoints import tiny_trainer
 
 
-@pytest.fixture(autouse=True)
-def as_in_a_terminal():
-    """The tests may be run in the background or under nohup, where both are ignored."""
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    }
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 class Ask(TrainerCallback):
     """Sends this process a signal in the middle of a step."""
 
@@ -80,13 +68,16 @@ def test_without_a_signal_nothing_stops(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_what_is_ignored_stays_ignored(number, tmp_path):
     """As in a background job, or under nohup."""
-    signal.signal(number, signal.SIG_IGN)
-    trainer, stop = tiny_trainer(tmp_path), StopOnRequest()
-    for callback in (stop, Ask(3, number)):
-        trainer.add_callback(callback)
-    trainer.train()
-    assert stop.stopped_at is None and trainer.state.global_step == 6
-    assert signal.getsignal(number) == signal.SIG_IGN
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        trainer, stop = tiny_trainer(tmp_path), StopOnRequest()
+        for callback in (stop, Ask(3, number)):
+            trainer.add_callback(callback)
+        trainer.train()
+        assert stop.stopped_at is None and trainer.state.global_step == 6
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 CLOSING = """
