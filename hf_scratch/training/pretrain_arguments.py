@@ -208,6 +208,8 @@ def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
     training.remove_unused_columns = False  # rows are numbers, the collator makes the columns
     training.restore_callback_states_from_checkpoint = True  # the budget's clock
     training._n_gpu = min(1, training.n_gpu)  # several GPUs want a process each: masked positions cannot be scattered
+    if training.ddp_find_unused_parameters is None:
+        training.ddp_find_unused_parameters = False  # every one has its part in the losses: torch need not look at each step
     if pretrain.seconds:
         training.max_steps = ENDLESS
         training.disable_tqdm = True

@@ -17,6 +17,11 @@ def test_the_defaults_are_those_of_the_recipe_small_and_flags_override_them():
     assert args.training.remove_unused_columns is False and args.output_dir().startswith("runs/pretrain-")
 
 
+@pytest.mark.parametrize(("flags", "looks"), [([], False), (["--ddp_find_unused_parameters", "true"], True)])
+def test_several_processes_look_for_no_unused_parameters_unless_asked(flags, looks):
+    assert parse_pretrain_arguments([*TEXT, *flags]).training.ddp_find_unused_parameters is looks
+
+
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (RECIPES / "pretraining").glob("*.yaml")))
 def test_every_recipe_holds_known_flags(recipe):
     assert parse_pretrain_arguments([*TEXT, "--recipe", recipe, "--bf16", "false"]).pretrain.recipe == recipe
