@@ -72,24 +72,11 @@ def run_all(argv: list[str]):
 def run(args: RunArguments):
     """Data, model, training, results, sharing: one after the other."""
     started = time.perf_counter()
-    logging.set_verbosity(args.training.get_process_log_level())
-    say = Narrator(speaks=args.training.process_index == 0)
-    quiet_bars(args.training, args.given)
-    launch.check_processes(args.training.world_size)
-    sharding.check_sharding(args.training)
-    launch.end_with_launcher()
-    if args.results.dry_run and args.training.world_size > 1:
-        raise UserError(
-            f"--dry_run on {args.training.world_size} processes, but it measures one; start it without the launcher"
-        )
-
+    say = begin(args)
     hardware = settle_hardware(args.training, args.given)
     task = tasks.choose_task(args.data)
-    (output_dir,) = broadcast_object_list([args.output_dir(task.name)])  # one name for all processes: it holds the time
-    args.training.output_dir = output_dir
-    checkpoint = resume.find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
-    if args.training.process_index == 0:
-        folder.check_folder(output_dir, checkpoint, args.results.overwrite_output_dir, args.inputs())
+    checkpoint = settle_folder(args, task.name, say)
+    output_dir = args.training.output_dir
     if args.results.dry_run:
         dry_run.settle(args.training)
     remote = hub.take_over(args.training, args.model.token)
@@ -107,14 +94,9 @@ def run(args: RunArguments):
     if args.results.dry_run:
         prepared = time.perf_counter() - started
         return say(rehearse(args, trainer, first, parts, labels, scoring, task.name, prepared).page(output_dir))
-    names = {
-        "marks": marks_of(args, parts, labels),
-        "task": task.name,
-        "model": args.model_label,
-        "parameters": model.num_parameters(),
-    }
-    known = {"execution": trainer.execution, "hardware": hardware, **names, **facts.data_facts(parts, labels, tokens)}
-    open_record(args, parts, checkpoint, known, say)
+    told = {"marks": marks_of(args, parts, labels), "task": task.name, "model": args.model_label, "hardware": hardware}
+    told |= {"parameters": model.num_parameters(), "execution": trainer.execution, **facts.data_facts(parts, labels, tokens)}
+    open_record(args, parts, checkpoint, told, say)
     for choice in trainer.execution.values():
         say(f"  {choice}")
     if first is not None:
@@ -127,14 +109,7 @@ def run(args: RunArguments):
         train(args, trainer, parts, labels, checkpoint, say)
     results = report(args, trainer, parts, labels, scoring, submission, task.name, say)
     if trainer.is_world_process_zero():
-        with say.step("certify"):
-            share(trainer, tokenizer, texts, say)
-        spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
-        found = {"results": results, "collapsed": trainer.collapse.found, "execution": trainer.execution}
-        files.write_record(output_dir, **found, notes=say.notes, **spent)
-        with say.step("write the report"):
-            write_report(output_dir)
-            write_card(output_dir)
+        conclude(trainer, tokenizer, texts, results, started, say)
     if pusher and not (trainer.collapse.found and args.results.collapse_stop):
         with say.step("push"):
             pusher.finish(output_dir, say)
@@ -142,6 +117,30 @@ def run(args: RunArguments):
     if trainer.collapse.found and args.results.collapse_stop:
         PartialState().wait_for_everyone()  # the first process is still writing: whoever ends now ends it
         raise UserError(f"{trainer.collapse.found}; {REMEDY}")
+
+
+def begin(args: RunArguments) -> Narrator:
+    """Who speaks, how much is told, and whether the processes can do what the flags ask for."""
+    logging.set_verbosity(args.training.get_process_log_level())
+    quiet_bars(args.training, args.given)
+    launch.check_processes(args.training.world_size)
+    sharding.check_sharding(args.training)
+    launch.end_with_launcher()
+    if args.results.dry_run and args.training.world_size > 1:
+        raise UserError(
+            f"--dry_run on {args.training.world_size} processes, but it measures one; start it without the launcher"
+        )
+    return Narrator(speaks=args.training.process_index == 0)
+
+
+def settle_folder(args: RunArguments, task: str, say) -> str | None:
+    """Where the run is written, and the checkpoint there that it goes on from, if any."""
+    (output_dir,) = broadcast_object_list([args.output_dir(task)])  # one name for all processes: it holds the time
+    args.training.output_dir = output_dir
+    checkpoint = resume.find_checkpoint(output_dir, args.training.resume_from_checkpoint, say)
+    if args.training.process_index == 0:
+        folder.check_folder(output_dir, checkpoint, args.results.overwrite_output_dir, args.inputs())
+    return checkpoint
 
 
 def read_data(args: RunArguments, task: tasks.Task, say):
@@ -394,6 +393,19 @@ def compare(args: RunArguments, outcome: Outcome, part: str, is_reported: bool, 
     if is_reported:
         told = facts.scoring_facts(scoring, baselines)
         files.write_record(args.training.output_dir, reported=part, verdict=sentence, **told)
+
+
+def conclude(trainer: ClassificationTrainer, tokenizer, texts: list, results: dict, started: float, say):
+    """What is left to write: the certificate, the rest of the record, the report and the card."""
+    output_dir = trainer.args.output_dir
+    with say.step("certify"):
+        share(trainer, tokenizer, texts, say)
+    spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
+    found = {"results": results, "collapsed": trainer.collapse.found, "execution": trainer.execution}
+    files.write_record(output_dir, **found, notes=say.notes, **spent)
+    with say.step("write the report"):
+        write_report(output_dir)
+        write_card(output_dir)
 
 
 def few_texts(rows) -> list:

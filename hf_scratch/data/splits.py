@@ -68,17 +68,9 @@ def choose_parts(
     if selects and not reported and not args.select_on_reported:
         missing.append("selection")
     train, carved = carve(train, missing, labels, args.validation_fraction, args.split_seed)
-    held_out = {"selection": None, "validation": validation, "test": test} | carved
-    held_out |= {name: examples[name] for name in FURTHER_NAMES if name in examples}
-
-    parts = DatasetDict(train=sample(train, args.max_train_samples, args.split_seed))
-    if args.shuffle_train_dataset:
-        parts["train"] = parts["train"].shuffle(seed=args.shuffle_seed)
-    for part, rows in held_out.items():
-        size = args.max_eval_samples if part.startswith(("selection", "validation")) else args.max_predict_samples
-        if rows is not None:
-            parts[part] = sample(rows, size, args.split_seed)
-    parts = DatasetDict({part: contiguous(rows) for part, rows in parts.items()})
+    parts = {"train": train, "selection": None, "validation": validation, "test": test} | carved
+    parts |= {name: examples[name] for name in FURTHER_NAMES if name in examples}
+    parts = sampled(parts, args)
     gold = labels.gold(parts["train"])
     if (gold == gold[0]).all():
         raise UserError(
@@ -86,6 +78,20 @@ def choose_parts(
             "classifier needs at least 2; give a larger --max_train_samples"
         )
     return parts
+
+
+def sampled(parts: dict[str, Dataset | None], args: DataArguments) -> DatasetDict:
+    """As many rows of each part as the flags allow, training's in the order that they ask for; parts that are None left out."""
+    sizes = {"train": args.max_train_samples, "selection": args.max_eval_samples, "validation": args.max_eval_samples}
+    sizes["validation_mismatched"] = args.max_eval_samples
+    few = {
+        part: sample(rows, sizes.get(part, args.max_predict_samples), args.split_seed)
+        for part, rows in parts.items()
+        if rows is not None
+    }
+    if args.shuffle_train_dataset:
+        few["train"] = few["train"].shuffle(seed=args.shuffle_seed)
+    return DatasetDict({part: contiguous(rows) for part, rows in few.items()})
 
 
 def first_of(examples: DatasetDict, names: tuple[str, ...]) -> Dataset | None:
