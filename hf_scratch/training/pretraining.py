@@ -91,6 +91,9 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         ids, labels = inputs["input_ids"], inputs.get("labels")
         if labels is None:
             ids, positions, labels = self.masking(ids)
+            if ids.device.type == "cpu":  # an accelerator would have to wait until their number is known
+                asked = labels != IGNORED
+                positions, labels = positions[asked], labels[asked]
         else:
             positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
         inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}

@@ -104,6 +104,7 @@ def test_the_loss_is_the_sum_of_both_means(corpus, masking, tmp_path):
     ids, positions, labels = masking(batch["input_ids"])
     everything = torch.full((ids.numel(),), -100)
     everything[positions[labels != -100]] = labels[labels != -100]
+    assert len(outputs.prediction_logits) == (labels != -100).sum() < labels.numel()  # no others meet the vocabulary
     full = trainer.model(**{**batch, "input_ids": ids, "labels": everything.view_as(ids)})
     nsp = cross_entropy(outputs.seq_relationship_logits, batch["next_sentence_label"])
     mlm = cross_entropy(full.prediction_logits.flatten(0, 1), everything)
