@@ -100,7 +100,7 @@ def run(args: RunArguments):
     for choice in trainer.execution.values():
         say(f"  {choice}")
     if first is not None:
-        first.train()
+        train_first(first)
     texts = few_texts(parts["train"])
     pusher = remote and hub.PushOnSave(remote, tokenizer, texts)
     if pusher:
@@ -264,6 +264,18 @@ def read_first(args: RunArguments, trainer: ClassificationTrainer, parts, labels
         )
     say(f"first: one pass over {len(rows):,} labelled pieces of {args.intermediate.intermediate_task}, unseen by the baselines")
     return intermediate.first_trainer(trainer, rows, args.intermediate)
+
+
+def train_first(first: Trainer):
+    """One pass over the pieces, of which nothing is saved."""
+    stop = StopOnRequest(saves=False)
+    first.add_callback(stop)
+    first.train()
+    if stop.stopped_at is not None:
+        raise Stopped(
+            f"stopped at step {stop.stopped_at} of the intermediate task, of which nothing is saved; begin anew with the same "
+            "command, and --overwrite_output_dir if it names the folder"
+        )
 
 
 def rehearse(

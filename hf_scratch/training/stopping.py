@@ -18,9 +18,13 @@ class StopOnRequest(TrainerCallback):
 
     A signal that the process was started to ignore, as `nohup` does, stays ignored. `stopped_at` is the step at which training
     was ended so, None if it was not.
+
+    Args:
+        saves: whether there is something to go on from; without, training ends and leaves nothing.
     """
 
-    def __init__(self):
+    def __init__(self, saves: bool = True):
+        self.saves = saves
         self.signal = self.stopped_at = self.saved_at = self.group = None
         self.handlers, self.terminals = {}, []
 
@@ -44,8 +48,10 @@ class StopOnRequest(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if self.agreed():
             self.stopped_at = state.global_step
-            args.save_only_model = False  # what is saved now is there to go on from
-            control.should_save = control.should_training_stop = True
+            control.should_training_stop = True
+            if self.saves:
+                args.save_only_model = False  # what is saved now is there to go on from
+                control.should_save = True
 
     def agreed(self) -> bool:
         """Whether any process was asked to stop."""
@@ -62,7 +68,7 @@ class StopOnRequest(TrainerCallback):
         """The epoch has not ended: no evaluation, and a checkpoint only if the step has left none."""
         if self.stopped_at is not None:
             control.should_log = control.should_evaluate = False
-            control.should_save = self.saved_at != self.stopped_at
+            control.should_save = self.saves and self.saved_at != self.stopped_at
 
     def on_train_end(self, args, state, control, **kwargs):
         for number, handler in self.handlers.items():

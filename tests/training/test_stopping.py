@@ -51,6 +51,15 @@ def test_a_signal_ends_the_step_and_leaves_a_checkpoint_to_go_on_from(step, numb
     assert state["best_metric"] == 2.0
 
 
+def test_where_nothing_is_saved_a_signal_ends_training_and_leaves_nothing(tmp_path):
+    trainer = tiny_trainer(tmp_path, max_steps=10, save_strategy="no")
+    stop = StopOnRequest(saves=False)
+    for callback in (stop, Ask(3, signal.SIGTERM)):
+        trainer.add_callback(callback)
+    trainer.train()
+    assert stop.stopped_at == 3 == trainer.state.global_step and not list(tmp_path.glob("checkpoint-*"))
+
+
 def test_who_presses_the_key_twice_waits_for_nothing():
     stop = StopOnRequest()
     stop.remember(signal.SIGINT, None)
