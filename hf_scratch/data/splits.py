@@ -82,8 +82,8 @@ def choose_parts(
 
 def sampled(parts: dict[str, Dataset | None], args: DataArguments) -> DatasetDict:
     """As many rows of each part as the flags allow, training's in the order that they ask for; parts that are None left out."""
-    sizes = {"train": args.max_train_samples, "selection": args.max_eval_samples, "validation": args.max_eval_samples}
-    sizes["validation_mismatched"] = args.max_eval_samples
+    sizes = dict.fromkeys(("selection", "validation", "validation_mismatched"), args.max_eval_samples)
+    sizes["train"] = args.max_train_samples
     few = {
         part: sample(rows, sizes.get(part, args.max_predict_samples), args.split_seed)
         for part, rows in parts.items()
