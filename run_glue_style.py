@@ -268,9 +268,9 @@ def read_first(args: RunArguments, trainer: ClassificationTrainer, parts, labels
 
 def train_first(first: Trainer):
     """One pass over the pieces, of which nothing is saved."""
-    stop = StopOnRequest(saves=False)
-    first.add_callback(stop)
-    first.train()
+    with StopOnRequest(saves=False) as stop:
+        first.add_callback(stop)
+        first.train()
     if stop.stopped_at is not None:
         raise Stopped(
             f"stopped at step {stop.stopped_at} of the intermediate task, of which nothing is saved; begin anew with the same "
@@ -318,9 +318,10 @@ def selecting_rows(parts, labels: Labels):
 def train(args: RunArguments, trainer: ClassificationTrainer, parts, labels: Labels, checkpoint: str | None, say):
     """Train and save; what is saved last is the best checkpoint, if the run was asked to select one, calibrated if asked."""
     if args.training.do_train:
-        stop, epochs_before = StopOnRequest(), resume.epochs_before(checkpoint)
-        trainer.add_callback(stop)
-        metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+        epochs_before = resume.epochs_before(checkpoint)
+        with StopOnRequest() as stop:
+            trainer.add_callback(stop)
+            metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
         if stop.stopped_at is not None:
             raise Stopped(f"stopped after step {stop.stopped_at}, all of it saved; go on with\n{launch.resume_command(args)}")
         tokens = (trainer.state.epoch - epochs_before) * arrow.count_tokens(parts["train"])

@@ -179,9 +179,9 @@ def learn(args, trainer, train, resume, say):
     from ..training.launch import resume_command
     from ..training.stopping import StopOnRequest
 
-    stop = StopOnRequest()
-    trainer.add_callback(stop)
-    metrics = trainer.train(resume_from_checkpoint=resume).metrics
+    with StopOnRequest() as stop:
+        trainer.add_callback(stop)
+        metrics = trainer.train(resume_from_checkpoint=resume).metrics
     if stop.stopped_at is not None:
         raise Stopped(f"stopped after step {stop.stopped_at}, all of it saved; go on with\n{resume_command(args)}")
     # Trainer's own speeds are of the steps that were planned, and a budget plans none; nor do probes count.

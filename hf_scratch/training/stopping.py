@@ -17,7 +17,7 @@ class StopOnRequest(TrainerCallback):
     """Turns SIGTERM, SIGINT and SIGHUP into a checkpoint at the end of the step, the same on all processes.
 
     A signal that the process was started to ignore, as `nohup` does, stays ignored. `stopped_at` is the step at which training
-    was ended so, None if it was not.
+    was ended so, None if it was not. As a context it also gives signals back where training fails.
 
     Args:
         saves: whether there is something to go on from; without, training ends and leaves nothing.
@@ -71,5 +71,17 @@ class StopOnRequest(TrainerCallback):
             control.should_save = self.saves and self.saved_at != self.stopped_at
 
     def on_train_end(self, args, state, control, **kwargs):
+        self.restore()
+
+    def restore(self):
+        """Signals as they were before training."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+        self.handlers = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        """Training may have ended in an error, and then without a word to its callbacks."""
+        self.restore()

@@ -57,6 +57,7 @@ def test_a_process_ends_with_its_launcher(launched, monkeypatch):
     parent = os.fork()
     if parent == 0:
         if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             launch.end_with_launcher()
             os.write(write, f"{os.getpid()}".encode())
         time.sleep(60)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import TrainerCallback
 
-from hf_scratch.training.stopping import StopOnRequest
+from hf_scratch.training.stopping import SIGNALS, StopOnRequest
 from tests.training.test_checkpoints import tiny_trainer
 
 
@@ -58,6 +58,17 @@ def test_where_nothing_is_saved_a_signal_ends_training_and_leaves_nothing(tmp_pa
         trainer.add_callback(callback)
     trainer.train()
     assert stop.stopped_at == 3 == trainer.state.global_step and not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_training_that_fails_gives_signals_back(tmp_path):
+    """In a notebook the process lives on, and Ctrl-C has to end what is run next."""
+    trainer = tiny_trainer(tmp_path, save_strategy="no")
+    trainer.compute_loss = lambda *args, **kwargs: 1 / 0
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(ZeroDivisionError), StopOnRequest() as stop:
+        trainer.add_callback(stop)
+        trainer.train()
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_who_presses_the_key_twice_waits_for_nothing():
