@@ -55,8 +55,10 @@ def run(argv: list[str]) -> int:
         parser.print_help()
         return 0
     if args.run_flags and not getattr(verbs[args.verb], "TAKES_RUN_FLAGS", False):
+        unknown, known = args.run_flags[0], choices.choices[args.verb]._option_string_actions
         raise UserError(
-            f"{args.run_flags[0]!r} is not known to {args.verb}; `hf-scratch {args.verb} --help` lists what it takes"
+            f"{unknown!r} is not known to {args.verb}.{closest(unknown, known)} "
+            f"`hf-scratch {args.verb} --help` lists what it takes"
         )
     return verbs[args.verb].run(args)
 

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from .screen import show
 
@@ -67,3 +68,14 @@ def closest(word: str, choices) -> str:
 
     near = difflib.get_close_matches(word, list(choices), n=1)
     return f" Did you mean {near[0]}?" if near else ""
+
+
+def runs_near(folder: str) -> str:
+    """'give one of ...' for a folder that is not there: runs beside it, those that begin alike if any do, the newest first."""
+    path = Path(folder)
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    records = sorted(path.parent.glob("*/run.json"), key=os.path.getmtime, reverse=True)
+    names = [record.parent.name for record in records]
+    names = [name for name in names if name.startswith(path.name)] or names
+    return f"give one of {', '.join(str(path.with_name(name)) for name in names[:3])}" if names else ""

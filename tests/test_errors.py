@@ -1,10 +1,11 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
-from hf_scratch.errors import ROOM, Stopped, UserError, closest, ended
+from hf_scratch.errors import ROOM, Stopped, UserError, closest, ended, runs_near
 
 NEEDED = "files have to be read and written here"
 
@@ -66,3 +67,15 @@ def test_one_of_several_processes_ends_at_once_with_its_message(error, code, pri
         ended(raising(error))
     assert end.value.code == code
     assert capsys.readouterr().err.strip().splitlines()[-1] == printed
+
+
+def test_a_folder_that_is_not_there_is_answered_with_the_runs_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(["quickstart-2", "quickstart-1", "other", "no-run"]):
+        Path("runs", name).mkdir(parents=True)
+        record = Path("runs", name, "run.json" if name != "no-run" else "config.json")
+        record.write_text("{}")
+        os.utime(record, (1000 - age, 1000 - age))
+    assert runs_near("runs/quickstart") == "give one of runs/quickstart-2, runs/quickstart-1"
+    assert runs_near("runs/nothing") == "give one of runs/quickstart-2, runs/quickstart-1, runs/other"
+    assert runs_near("runs/other") == runs_near("nowhere/quickstart") == runs_near("bert-base-cased") == ""

@@ -24,6 +24,7 @@ def test_a_verbs_help_has_an_example(capsys):
         (["benchmrk"], "there is no verb 'benchmrk'. Did you mean benchmark? The verbs are"),
         (["benchmark"], "the following arguments are required: recipe; `hf-scratch benchmark --help`"),
         (["benchmark", "quickstart", "--flags", "--fp16"], 'begins with dashes is written --flag="--so"; `hf-scratch'),
+        (["ladder", "--budgt", "10m"], "'--budgt' is not known to ladder. Did you mean --budget? `hf-scratch ladder --help`"),
         (["benchmark", "quickstart", "--splits", "0"], "--splits is 0, but at least 1 run is needed"),
     ],
 )

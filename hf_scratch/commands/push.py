@@ -9,7 +9,7 @@ For example:
 
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, runs_near
 from ..screen import show
 from ..sharing.convert import SENTENCES
 from ..sharing.hub import Remote, push
@@ -26,7 +26,8 @@ def add_arguments(parser):
 
 def run(args) -> int:
     if not Path(args.run, "config.json").is_file():
-        raise UserError(f"{args.run}: holds no config.json, but a checkpoint has one; give the folder of a run")
+        remedy = runs_near(args.run) or "give the folder of a run"
+        raise UserError(f"{args.run}: holds no config.json, but a checkpoint has one; {remedy}")
     model, tokenizer = load(args.run)
     remote = Remote(args.name, args.revision, args.private or None, args.token).open()
     show(f"pushed: {push(args.run, remote, model, tokenizer, list(SENTENCES), f'Push {Path(args.run).resolve().name}')}")

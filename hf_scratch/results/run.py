@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import UserError
+from ..errors import UserError, runs_near
 
 PREFIXES = {"test": "test", "validation": "eval"}
 SHARE = "probability_"
@@ -193,9 +193,8 @@ def read_run(folder: str) -> Run:
     if "pretrain" not in (files["record"].get("arguments") or {}):
         predictions = read_predictions(reported_predictions(path, files["record"]), missing)
     if predictions is None and not any(files.values()):
-        raise UserError(
-            f"{folder}: holds no run (no run.json, all_results.json or predictions.parquet); give the --output_dir of one"
-        )
+        rule = "holds no run (no run.json, all_results.json or predictions.parquet)" if path.exists() else "no such folder"
+        raise UserError(f"{folder}: {rule}; {runs_near(folder) or 'give the --output_dir of one'}")
     return Run(path, predictions=predictions, missing=tuple(missing), **files)
 
 

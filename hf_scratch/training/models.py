@@ -19,7 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ..data.labels import Labels
 from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
 from ..data.tokenization import train_wordpiece
-from ..errors import UserError, closest
+from ..errors import UserError, closest, runs_near
 from .arguments import ModelArguments
 
 
@@ -269,7 +269,8 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
     path = resolve_address(name)
     local = Path(path).exists()
     if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
-        raise UserError(f"{name}: no such folder; give the folder of a checkpoint, or owner/name for one on the Hub")
+        remedy = runs_near(path) or "give the folder of a checkpoint, or owner/name for one on the Hub"
+        raise UserError(f"{name}: no such folder; {remedy}")
     reachable = local or hub_is_reachable()
     try:
         return auto_class.from_pretrained(
@@ -282,8 +283,8 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if not reachable:
-            raise UserError(f"model {name!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
-        raise UserError(
-            f"{name}: cannot be loaded ({' '.join(str(error).split())}); check the name, or that the folder holds config.json, "
-            "model.safetensors and tokenizer.json"
-        ) from error
+            near = runs_near(path)
+            rule = f"there is no such folder, {OFFLINE_RULE}" if near else OFFLINE_RULE
+            raise UserError(f"model {name!r}: {rule}; {near or OFFLINE_REMEDY}") from error
+        remedy = runs_near(path) or "check the name, or that the folder holds config.json, model.safetensors and tokenizer.json"
+        raise UserError(f"{name}: cannot be loaded ({' '.join(str(error).split())}); {remedy}") from error

@@ -171,6 +171,15 @@ def test_a_missing_folder_is_refused(name):
         load_config(ModelArguments(model_name_or_path=name))
 
 
+def test_a_run_whose_name_was_cut_short_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "film-20261123").mkdir(parents=True)
+    (tmp_path / "runs" / "film-20261123" / "run.json").write_text("{}")
+    for name in ("runs/film", "./runs/film"):
+        with pytest.raises(UserError, match=r"no such folder.*; give one of runs/film-20261123$"):
+            load_config(ModelArguments(model_name_or_path=name))
+
+
 def test_a_name_on_the_hub_without_a_network_is_refused():
     with pytest.raises(UserError, match=r"model 'bert-base-cased': the Hub cannot be reached.*package://"):
         load_config(ModelArguments(model_name_or_path="bert-base-cased"))
