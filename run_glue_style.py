@@ -204,8 +204,7 @@ def build(args: RunArguments, parts, labels: Labels, say):
         parts = tokenization.tokenize(parts, how, fingerprints)
     say(f"  {long_text.describe(parts['train'], length, policy)}")
     say(f"  tokens are kept under {', '.join(f'{name[:8]} ({part})' for part, name in fingerprints.items())}")
-    sample = statistics.sample_rows(parts["train"], 2000, args.data.split_seed)
-    tokens = statistics.count_tokens(sample, len(parts["train"]), tokenizer, length)
+    tokens = statistics.tokens_of(parts["train"], length, tokenizer.unk_token_id)
     for finding in doctor.examine_tokens(tokens, positions):
         say.note(finding.message.partition("; ")[2] if finding.kind == "cut" else finding.message)  # the loss is told above
     say(f"{args.model_label}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")

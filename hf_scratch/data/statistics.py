@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from .arrow import arrow_column
 from .encoding import encode
 from .labels import Labels
 
@@ -95,7 +96,7 @@ def split_by_part(values: np.ndarray, parts: DatasetDict) -> dict[str, np.ndarra
 
 @dataclass(frozen=True)
 class TokenStatistics:
-    """Lengths of a sample of texts, special tokens included.
+    """Lengths of texts, or of a sample of them, special tokens included.
 
     Args:
         rows: in the sample.
@@ -157,3 +158,19 @@ def count_tokens(sample: Dataset, of: int, tokenizer: PreTrainedTokenizerBase, l
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in encoded)
     return TokenStatistics(len(sample), of, np.sort(lengths), limit, unknown / sum(lengths))
+
+
+def tokens_of(rows: Dataset, limit: int, unk_token_id: int | None) -> TokenStatistics:
+    """Lengths of all rows, as they were before they were cut; what is unknown is a share of what is left of them.
+
+    Args:
+        rows: tokenized, with `input_ids` and `lost`.
+        limit: --max_seq_length.
+        unk_token_id: of the tokenizer, None if it has none.
+    """
+    ids = arrow_column(rows, "input_ids")
+    kept = np.asarray(pc.list_value_length(ids))
+    is_unknown = [] if unk_token_id is None else (pc.equal(chunk.flatten(), unk_token_id) for chunk in ids.chunks)
+    unknown = sum(pc.sum(found).as_py() or 0 for found in is_unknown)
+    lengths = np.sort(kept + np.asarray(arrow_column(rows, "lost")))
+    return TokenStatistics(len(rows), len(rows), lengths, limit, unknown / kept.sum())

@@ -19,7 +19,7 @@ def data_facts(parts: DatasetDict, labels: Labels, tokens: TokenStatistics) -> d
     Args:
         parts: of the run.
         labels: of the task.
-        tokens: of a sample of the training texts.
+        tokens: of the training texts.
     """
     counted = labels.kind != "regression"
     return {

@@ -4,7 +4,7 @@ from datasets import Dataset, DatasetDict
 
 from hf_scratch.data import statistics
 from hf_scratch.data.labels import Labels
-from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.data.tokenization import Tokenizing, tokenize, train_wordpiece
 from tests.conftest import make_reviews
 
 
@@ -88,6 +88,22 @@ def test_lengths_are_those_of_the_tokenizer():
     assert tokens.rows_cut == pytest.approx(sum(length > 11 for length in lengths) / 98)
     assert tokens.tokens_lost == pytest.approx(sum(max(0, length - 11) for length in lengths) / sum(lengths))
     assert tokens.unknown == pytest.approx(2 / sum(lengths))
+
+
+@pytest.mark.parametrize("policy", ["head", "tail", "head_tail"])
+def test_tokenized_rows_tell_the_lengths_that_their_texts_had(policy, tmp_path):
+    texts = [text for text, _ in make_reviews(97)]
+    tokenizer = train_wordpiece(texts, vocab_size=151, max_length=37)
+    rows = rows_of([*texts, "漢 漢"])
+    parts = DatasetDict(train=rows.select(range(97, 0, -1)))  # as parts are: rows of a table in another order
+    how = Tokenizing(tokenizer, 11, policy, cache_dir=str(tmp_path))
+    rows = tokenize(parts, how, how.fingerprints(parts))["train"]
+    read = statistics.tokens_of(rows, 11, tokenizer.unk_token_id)
+    whole = statistics.count_tokens(parts["train"], 97, tokenizer, limit=11)
+    assert read.lengths.tolist() == whole.lengths.tolist() and read.lengths[-1] > 11
+    assert (read.rows, read.of, read.rows_cut, read.tokens_lost) == (97, 97, whole.rows_cut, whole.tokens_lost)
+    assert read.unknown == pytest.approx(2 / np.minimum(whole.lengths, 11).sum())
+    assert statistics.tokens_of(rows, 11, None).unknown == 0
 
 
 def test_pairs_are_counted_as_pairs():
