@@ -34,6 +34,8 @@ def add_arguments(parser):
     parser.add_argument("--processes", type=int, default=1, help="of each run that is killed (default: 1)")
     parser.add_argument("--tokens", type=int, default=16384, help="of a process's batch: scaling, pretraining (default: 16384)")
     parser.add_argument("--mlm_probability", type=float, default=0.15, help="share that pretraining masks (default: 0.15)")
+    sizes = ("mini", "small", "base")
+    parser.add_argument("--size", choices=sizes, help="of pretraining's encoder (default: base on a GPU, mini on a CPU)")
     parser.add_argument("--small", action="store_true", help="scale a tiny encoder in float32, to try the command")
     parser.add_argument("--splits", type=int, default=5, help="how many: split seeds 0, 1, ... (default: 5)")
     parser.add_argument("--repeats", type=int, default=15, help="of the encoder's passes (default: 15)")
@@ -92,7 +94,7 @@ def benchmark_pretraining(args) -> int:
 
     from ..results import pretraining_speed
 
-    device, size = ("cuda", "base") if torch.cuda.is_available() else ("cpu", "mini")
+    device, size = ("cuda", args.size or "base") if torch.cuda.is_available() else ("cpu", args.size or "mini")
     steps = args.steps or (1 if device == "cpu" else 5)
     fine_tuning, speeds = pretraining_speed.compare(size, device, args.tokens, steps, args.mlm_probability)
     print(f"{device}, size {size}, {args.tokens:,} tokens a step; fine-tuning: {fine_tuning:,.0f} real tokens a second")

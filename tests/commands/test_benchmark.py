@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hf_scratch.__main__ import main
-from hf_scratch.results import encoder_speed
+from hf_scratch.results import encoder_speed, pretraining_speed
 from tests.conftest import TINY
 
 
@@ -43,3 +43,19 @@ def test_the_way_to_tokens_is_timed(tiny_bert, tmp_path, capsys):
 def test_a_run_that_fails_is_told_with_its_message(capsys):
     assert main(["benchmark", "no-such-recipe", "--splits", "1"]) == 2
     assert "there is no recipe 'no-such-recipe'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "size"), [([], "mini"), (["--size", "small"], "small")])
+def test_pretraining_is_timed_at_the_size_that_is_named(flags, size, monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def compare(*args):
+        asked.append(args)
+        return 1000.0, [pretraining_speed.PretrainingSpeed("mlm", 870.0, 0.87, 0.25)]
+
+    monkeypatch.setattr(pretraining_speed, "compare", compare)
+    record = tmp_path / "record.json"
+    assert main(["benchmark", "pretraining", "--tokens", "512", "--steps", "3", "--record", str(record), *flags]) == 0
+    assert asked == [(size, "cpu", 512, 3, 0.15)]
+    assert "| mlm | 870 | 0.87 | 0.9 | 25% |" in capsys.readouterr().out
+    assert json.loads(record.read_text())["pretraining"][0]["ratio"] == 0.87
