@@ -143,7 +143,10 @@ def make_trainer(args, tokenizer, train, held_out, say):
     if flags.probe and trainer.is_fsdp_enabled:
         raise UserError(f"--probe {flags.probe} copies the encoder, but no process has it whole in shards; leave FSDP away")
     if flags.probe:
-        trainer.add_callback(Probe(flags.probe, flags.probe_every, flags.probe_flags, tokenizer, trainer.budget, trainer.log))
+        probe = Probe(flags.probe, flags.probe_every, flags.probe_flags, tokenizer, trainer)
+        if trainer.is_world_process_zero():
+            probe.check(model)
+        trainer.add_callback(probe)
     return trainer
 
 

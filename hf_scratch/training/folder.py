@@ -18,7 +18,7 @@ from .resume import RECORD, checkpoints, has_optimizer
 WRITTEN = (
     *("checkpoint-*", "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab.txt"),
     *("special_tokens_map.json", "best", "last", "unfinished", "*_results.json", "trainer_state.json", "predictions.*"),
-    *("roundtrip.json", "report", "seed-*", "README.md", "*.py", RECORD),
+    *("roundtrip.json", "report", "probe", "probes.json", "seed-*", "README.md", "*.py", RECORD),
 )
 HELD = {}  # descriptors of the folders that this process writes, by device and inode
 

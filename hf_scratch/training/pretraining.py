@@ -18,6 +18,7 @@ from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
 from .sharding import shard_by_layers
+from .stopping import StopOnRequest
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "next_sentence_label", "num_tokens")
 
@@ -159,6 +160,10 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
     def budget(self) -> Budget | None:
         """The clock of the run, if it has one; asked each time, for resuming replaces it."""
         return next((callback for callback in self.callback_handler.callbacks if isinstance(callback, Budget)), None)
+
+    def asked_to_stop(self) -> bool:
+        """Whether a signal has come to this process, or the run has ended because of one."""
+        return any(stop.is_asked for stop in self.callback_handler.callbacks if isinstance(stop, StopOnRequest))
 
 
 class DrawAnew(TrainerCallback):

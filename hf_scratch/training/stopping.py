@@ -61,6 +61,11 @@ class StopOnRequest(TrainerCallback):
         distributed.all_reduce(asked, distributed.ReduceOp.MAX, self.group)
         return bool(asked)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether this process was asked, or training has ended because one was."""
+        return self.signal is not None or self.stopped_at is not None
+
     def on_save(self, args, state, control, **kwargs):
         self.saved_at = state.global_step
 
