@@ -16,7 +16,7 @@ import datasets
 from datasets import Dataset, DatasetDict, DownloadMode, load_dataset
 from huggingface_hub import constants
 
-from ..errors import UserError, closest
+from ..errors import NO_ROOM, UserError, closest
 from .cache import digest_of_files, kept_under
 from .file_faults import COMPRESSED, check_file, explain
 from .tasks import Task
@@ -168,6 +168,7 @@ def load_file(address: str, access: Access = Access()) -> Dataset:
     try:
         rows = access.load(builder, content=[path.resolve()], data_files=str(path), split="train", **options)
     except Exception as error:  # each reader has its own kinds of error; the deepest one says what is wrong
+        raise_if_of_the_disk(error)
         fault, remedy = explain(path, kind, deepest_cause(error))
         raise UserError(f"{address}: {fault}; {remedy}") from error
     if builder == "csv" and any(
@@ -200,6 +201,7 @@ def load_data_set(task: Task, access: Access = Access()) -> DatasetDict:
         if task.held_out_config not in (None, task.config):
             splits = DatasetDict({**load(task.held_out_config, access), "train": splits["train"]})
     except Exception as error:  # DatasetNotFoundError, ConnectionError, FileNotFoundError, ValueError, ... by kind of name
+        raise_if_of_the_disk(error)
         if not reachable:
             raise UserError(f"data set {task.dataset!r}: {OFFLINE_RULE}; {OFFLINE_REMEDY}") from error
         remedy = "check its name at huggingface.co/datasets (owner/name), or log in if it is private: hf auth login"
@@ -273,8 +275,20 @@ def hub_is_reachable(seconds: float = 5.0) -> bool:
     return True
 
 
+def raise_if_of_the_disk(error: Exception):
+    """Pass on that the rows could not be kept, as on a full disk: nothing is wrong with what they were read from."""
+    if getattr(root_of(error), "errno", None) in NO_ROOM:
+        raise root_of(error) from None
+
+
 def deepest_cause(error: BaseException) -> str:
     """The message of the error that started a chain, on one line."""
+    root = root_of(error)
+    return " ".join(str(root).split()) or type(root).__name__
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The error that started a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return error

@@ -1,6 +1,7 @@
 """Every kind of file, package:// addresses, folders, and a Hub that is not there."""
 
 import bz2
+import errno
 import gzip
 import http.server
 import json
@@ -24,6 +25,7 @@ from hf_scratch.data.sources import (
     Access,
     about_diagnostics,
     deepest_cause,
+    load_data_set,
     load_file,
     load_splits,
     resolve_address,
@@ -339,6 +341,21 @@ except UserError as error:
     assert "the Hub cannot be reached" in message and "package://NAME/PATH" in message
     assert reachable == "False" and float(seconds) < 20
     assert "Traceback" not in done.stderr and "Retrying" not in done.stderr
+
+
+def test_a_full_disk_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def load(*args, **kwargs):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise RuntimeError("while the rows were kept") from error
+
+    monkeypatch.setattr(Access, "load", load)
+    write(tmp_path / "train.csv")
+    for read in (lambda: load_file(str(tmp_path / "train.csv")), lambda: load_data_set(Task("mine", dataset=str(tmp_path)))):
+        with pytest.raises(OSError, match="No space left") as caught:
+            read()
+        assert caught.value.errno == errno.ENOSPC
 
 
 def test_the_deepest_cause_is_told_on_one_line():
