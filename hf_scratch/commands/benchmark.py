@@ -51,6 +51,10 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
+    if args.steps < 0:
+        raise UserError(
+            f"--steps is {args.steps}, but a timing takes at least 1 step; leave it away, or 0, to go by the machine"
+        )
     return BENCHMARKS.get(args.recipe, benchmark_recipe)(args)
 
 
@@ -93,7 +97,14 @@ def benchmark_pretraining(args) -> int:
     import torch
 
     from ..results import pretraining_speed
+    from ..results.training_speed import LONGEST
 
+    if args.tokens < LONGEST:
+        raise UserError(
+            f"--tokens is {args.tokens}, but the longest row has {LONGEST}, and a batch holds it; try {2 * LONGEST}"
+        )
+    if not 0 < args.mlm_probability < 1:
+        raise UserError(f"--mlm_probability is {args.mlm_probability:g}, but a share is above 0 and below 1; try 0.15")
     device, size = ("cuda", args.size or "base") if torch.cuda.is_available() else ("cpu", args.size or "mini")
     steps = args.steps or (1 if device == "cpu" else 5)
     fine_tuning, speeds = pretraining_speed.compare(size, device, args.tokens, steps, args.mlm_probability)

@@ -191,6 +191,11 @@ def parse_pretrain_arguments(argv: list[str]) -> PretrainRun:
 
 def settle_model(model: ModelArguments, pretrain: PretrainArguments, given: set[str]):
     """--init_from names the weights; another family than scratch takes those of a recipe's sizes that it knows."""
+    if pretrain.init_from and "model_type" in given:
+        raise UserError(
+            f"--init_from {pretrain.init_from} and --model_type {model.model_type} given, but weights are of one model; leave "
+            "--model_type away to go on from them, or --init_from to begin with random ones"
+        )
     if pretrain.init_from:
         model.model_name_or_path, model.model_type = pretrain.init_from, None
     elif model.model_name_or_path:

@@ -59,3 +59,19 @@ def test_pretraining_is_timed_at_the_size_that_is_named(flags, size, monkeypatch
     assert asked == [(size, "cpu", 512, 3, 0.15)]
     assert "| mlm | 870 | 0.87 | 0.9 | 25% |" in capsys.readouterr().out
     assert json.loads(record.read_text())["pretraining"][0]["ratio"] == 0.87
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--tokens", "0"], "--tokens is 0, but the longest row has 512"),
+        (["--tokens", "511"], "--tokens is 511, but the longest row has 512"),
+        (["--steps", "-1"], "--steps is -1, but a timing takes at least 1 step"),
+        (["--mlm_probability", "2"], "--mlm_probability is 2, but a share is above 0 and below 1"),
+        (["--mlm_probability", "0"], "--mlm_probability is 0, but a share is above 0 and below 1"),
+    ],
+)
+def test_what_pretraining_cannot_be_timed_with_is_refused(flags, said, monkeypatch, capsys):
+    monkeypatch.setattr(pretraining_speed, "compare", lambda *args: pytest.fail("it was timed"))
+    assert main(["benchmark", "pretraining", *flags]) == 2
+    assert said in capsys.readouterr().err

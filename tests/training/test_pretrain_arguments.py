@@ -99,6 +99,10 @@ def test_the_record_holds_no_token():
         ([*TEXT, "--objective", "nsp"], "invalid choice: 'nsp'"),
         ([*TEXT, "--mlm_probabilty", "0.2"], r"unknown flag --mlm_probabilty\. Did you mean --mlm_probability\?"),
         ([*TEXT, "--recipe", "smal"], r"there is no recipe 'smal'.*Did you mean small\?"),
+        (
+            [*TEXT, "--init_from", "bert-base-cased", "--model_type", "bert"],
+            "weights are of one model; leave --model_type away",
+        ),
         ([*TEXT, "--model_name_or_path", "bert-base-cased"], "pre-training goes on from weights by --init_from"),
         ([*TEXT, "--per_device_train_batch_size", "0"], "--per_device_train_batch_size is 0"),
         (
