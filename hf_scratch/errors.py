@@ -11,6 +11,7 @@ from pathlib import Path
 from .screen import show
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
 LOST = ("Connection closed by peer", "Connection reset by peer", "connection was lost", "ProcessGroup", "Socket Timeout")
 ROOM = (
     "make room, mend the permissions, or take other places: --output_dir for a run, the variable HF_HOME for rows and tokens; "
@@ -27,7 +28,7 @@ class Stopped(Exception):
 
 
 def ended(action: Callable[[], int | None]) -> int:
-    """Run a command; its exit code: 0 done, 2 the user can mend it, 75 stopped and can go on.
+    """Run a command; its exit code: 0 done, 2 the user can mend it, 75 stopped and can go on, 130 ended by Ctrl-C at once.
 
     One of several processes ends at once, whatever the others do: their launcher ends them, so that nobody waits.
     """
@@ -41,6 +42,8 @@ def ended(action: Callable[[], int | None]) -> int:
         if error.errno not in NO_ROOM:
             raise
         code, words = 2, f"error: {error}, but files have to be read and written here; {ROOM}"
+    except KeyboardInterrupt:
+        code, words = INTERRUPTED, "ended by Ctrl-C; nothing more was saved, and what was saved before stays"
     except Exception:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             raise

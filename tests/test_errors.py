@@ -34,6 +34,7 @@ def test_the_closest_choice_is_proposed_and_none_if_all_are_far():
             2,
             f"error: [Errno 28] No space left: 'a', but {NEEDED}; {ROOM}\n",
         ),
+        (raising(KeyboardInterrupt()), 130, "ended by Ctrl-C; nothing more was saved, and what was saved before stays\n"),
         (raising(UserError("class \x1b[2J")), 2, "error: class \\x1b[2J\n"),
     ],
 )
