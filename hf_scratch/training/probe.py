@@ -99,17 +99,10 @@ class Probe(TrainerCallback):
         """
         model.save_pretrained(place / "encoder")
         self.tokenizer.save_pretrained(place / "encoder")
-        data = ["--task_name" if self.task in TASKS else "--train_file", self.task]
-        flags = [
-            "--model_name_or_path",
-            str(place / "encoder"),
-            *data,
-            "--output_dir",
-            str(place / "run"),
-            *ALWAYS,
-            *self.flags,
-        ]
-        code, words = run_until([sys.executable, "-m", "run_glue_style", *flags, *more], self.trainer.asked_to_stop)
+        flags = ["--task_name" if self.task in TASKS else "--train_file", self.task]
+        flags += ["--model_name_or_path", str(place / "encoder"), "--output_dir", str(place / "run")]
+        command = [sys.executable, "-m", "run_glue_style", *flags, *ALWAYS, *self.flags, *more]
+        code, words = run_until(command, self.trainer.asked_to_stop)
         if code and not self.trainer.asked_to_stop():
             raise UserError(
                 f"--probe {self.task} ended with code {code}, but a probe must be a task or file that run_glue_style.py trains "
