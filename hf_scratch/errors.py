@@ -74,11 +74,19 @@ def closest(word: str, choices) -> str:
 
 
 def runs_near(folder: str) -> str:
-    """'give one of ...' for a folder that is not there: runs beside it, those that begin alike if any do, the newest first."""
+    """'give one of ...': the runs inside a folder, or beside one that is not there; those that begin alike, the newest first.
+
+    A name without a slash may be one of the Hub's: beside it only those that begin alike count.
+    """
     path = Path(folder)
-    if path.exists() or not path.parent.is_dir():
-        return ""
-    records = sorted(path.parent.glob("*/run.json"), key=os.path.getmtime, reverse=True)
-    names = [record.parent.name for record in records]
-    names = [name for name in names if name.startswith(path.name)] or names
-    return f"give one of {', '.join(str(path.with_name(name)) for name in names[:3])}" if names else ""
+    records = (path if path.is_dir() else path.parent).glob("*/run.json")
+    runs = [record.parent for record in sorted(records, key=os.path.getmtime, reverse=True)]
+    if not path.exists():
+        alike = [run for run in runs if run.name.startswith(path.name)]
+        runs = alike or (runs if path.parent.name else [])
+    return f"give one of {', '.join(map(str, runs[:3]))}" if runs else ""
+
+
+def missing_folder(name: str, remedy: str) -> UserError:
+    """The refusal of a run's folder that is not there: with the runs that are near, or the remedy if there are none."""
+    return UserError(f"{name}: no such folder; {runs_near(name) or remedy}")

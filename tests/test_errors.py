@@ -79,4 +79,8 @@ def test_a_folder_that_is_not_there_is_answered_with_the_runs_beside_it(tmp_path
         os.utime(record, (1000 - age, 1000 - age))
     assert runs_near("runs/quickstart") == "give one of runs/quickstart-2, runs/quickstart-1"
     assert runs_near("runs/nothing") == "give one of runs/quickstart-2, runs/quickstart-1, runs/other"
-    assert runs_near("runs/other") == runs_near("nowhere/quickstart") == runs_near("bert-base-cased") == ""
+    assert runs_near("runs/other") == runs_near("nowhere/quickstart") == ""
+    assert runs_near("runs") == runs_near("runs/nothing")  # of the folder that holds them, where a run is asked for
+    monkeypatch.chdir("runs")
+    assert runs_near("quickstart") == "give one of quickstart-2, quickstart-1"
+    assert runs_near("bert-base-cased") == ""  # of the Hub: these have nothing to do with it

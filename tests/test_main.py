@@ -38,3 +38,19 @@ def test_mendable_errors_are_one_message_and_exit_code_2(argv, message, capsys):
 def test_the_module_runs_as_a_program():
     child = subprocess.run([sys.executable, "-m", "hf_scratch", "nothing"], capture_output=True, text=True)
     assert child.returncode == 2 and child.stderr.startswith("error: there is no verb 'nothing'")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("report RUN", "compare RUN RUN", "push RUN name", "predict RUN x", "convert RUN out"),
+        *("export RUN --to torch_export", "demo RUN"),
+    ],
+)
+def test_every_verb_names_the_runs_where_the_one_asked_for_is_not(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("hf_scratch.commands.demo.require_gradio", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "film-20261123").mkdir(parents=True)
+    (tmp_path / "runs" / "film-20261123" / "run.json").write_text("{}")
+    assert main(words.replace("RUN", "runs/film").split()) == 2
+    assert capsys.readouterr().err == "error: runs/film: no such folder; give one of runs/film-20261123\n"

@@ -8,12 +8,13 @@ The weights, the tokenizer and the model's code are written, after the outputs o
 sentences; if they differ, or anything fails, nothing is written.
 """
 
-from pathlib import Path
+from transformers import AutoConfig
 
-from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
-from ..errors import UserError
+from ..data.sources import resolve_address
 from ..screen import show
 from ..sharing.convert import HEADS, SENTENCES, convert
+from ..training.arguments import ModelArguments
+from ..training.models import from_hub_or_disk
 
 
 def add_arguments(parser):
@@ -24,10 +25,8 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    source = resolve_address(args.source)
-    if not Path(source).exists() and not hub_is_reachable():
-        raise UserError(f"{args.source}: {OFFLINE_RULE}; {OFFLINE_REMEDY}")
-    done = convert(source, args.destination, args.head, args.to)
+    from_hub_or_disk(AutoConfig, args.source, ModelArguments())  # what is not there is refused as everywhere
+    done = convert(resolve_address(args.source), args.destination, args.head, args.to)
     show(
         f"{args.destination}: {done['architecture']}, {done['tensors']} tensors; its outputs on {len(SENTENCES)} "
         f"sentences differ from the original's by at most {done['difference']:.1e}"

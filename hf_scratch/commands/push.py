@@ -9,7 +9,7 @@ For example:
 
 from pathlib import Path
 
-from ..errors import UserError, runs_near
+from ..errors import UserError, missing_folder, runs_near
 from ..screen import show
 from ..sharing.convert import SENTENCES
 from ..sharing.hub import Remote, push
@@ -25,9 +25,11 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
+    remedy = "give the folder of a run"
+    if not Path(args.run).exists():
+        raise missing_folder(args.run, remedy)
     if not Path(args.run, "config.json").is_file():
-        remedy = runs_near(args.run) or "give the folder of a run"
-        raise UserError(f"{args.run}: holds no config.json, but a checkpoint has one; {remedy}")
+        raise UserError(f"{args.run}: holds no config.json, but a checkpoint has one; {runs_near(args.run) or remedy}")
     model, tokenizer = load(args.run)
     remote = Remote(args.name, args.revision, args.private or None, args.token).open()
     show(f"pushed: {push(args.run, remote, model, tokenizer, list(SENTENCES), f'Push {Path(args.run).resolve().name}')}")

@@ -188,12 +188,17 @@ def kind_of(path: Path) -> str:
     return f"{kind}{name.suffix}" if name.suffix in COMPRESSED and kind in ("", ".parquet") else kind
 
 
+def is_path(name: str) -> bool:
+    """Whether a name can only be that of a folder: the Hub's are NAME or OWNER/NAME."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
 def load_data_set(task: Task, access: Access = Access()) -> DatasetDict:
     """Load a data set from a folder that is laid out like one, from the Hub, or from the copy that an earlier run kept."""
     path = resolve_address(task.dataset)
     local = Path(path).is_dir()
     load = functools.partial(load_folder, Path(path)) if local else functools.partial(load_hub, path)
-    if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
+    if not local and is_path(path):
         raise UserError(f"{task.dataset}: no such folder; give the folder of a data set, or owner/name for one on the Hub")
     reachable = local or hub_is_reachable()
     try:

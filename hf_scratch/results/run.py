@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import UserError, runs_near
+from ..errors import UserError, missing_folder, runs_near
 
 PREFIXES = {"test": "test", "validation": "eval"}
 SHARE = "probability_"
@@ -193,8 +193,11 @@ def read_run(folder: str) -> Run:
     if "pretrain" not in (files["record"].get("arguments") or {}):
         predictions = read_predictions(reported_predictions(path, files["record"]), missing)
     if predictions is None and not any(files.values()):
-        rule = "holds no run (no run.json, all_results.json or predictions.parquet)" if path.exists() else "no such folder"
-        raise UserError(f"{folder}: {rule}; {runs_near(folder) or 'give the --output_dir of one'}")
+        remedy = "give the --output_dir of one"
+        if not path.exists():
+            raise missing_folder(folder, remedy)
+        files_of_run = "no run.json, all_results.json or predictions.parquet"
+        raise UserError(f"{folder}: holds no run ({files_of_run}); {runs_near(folder) or remedy}")
     return Run(path, predictions=predictions, missing=tuple(missing), **files)
 
 

@@ -17,9 +17,9 @@ from transformers import (
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from ..data.labels import Labels
-from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, resolve_address
+from ..data.sources import OFFLINE_REMEDY, OFFLINE_RULE, hub_is_reachable, is_path, resolve_address
 from ..data.tokenization import train_wordpiece
-from ..errors import UserError, closest, runs_near
+from ..errors import UserError, closest, missing_folder, runs_near
 from .arguments import ModelArguments
 
 
@@ -268,9 +268,8 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
     """
     path = resolve_address(name)
     local = Path(path).exists()
-    if not local and (path.startswith((".", "/", "~")) or path.count("/") > 1):
-        remedy = runs_near(path) or "give the folder of a checkpoint, or owner/name for one on the Hub"
-        raise UserError(f"{name}: no such folder; {remedy}")
+    if not local and is_path(path):
+        raise missing_checkpoint(name)
     reachable = local or hub_is_reachable()
     try:
         return auto_class.from_pretrained(
@@ -282,9 +281,21 @@ def from_hub_or_disk(auto_class, name: str, args: ModelArguments, **kwargs):
             **kwargs,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        if not reachable:
-            near = runs_near(path)
-            rule = f"there is no such folder, {OFFLINE_RULE}" if near else OFFLINE_RULE
-            raise UserError(f"model {name!r}: {rule}; {near or OFFLINE_REMEDY}") from error
+        if not local and (not reachable or is_beside_folders(path)):
+            raise missing_checkpoint(name) from error
         remedy = runs_near(path) or "check the name, or that the folder holds config.json, model.safetensors and tokenizer.json"
         raise UserError(f"{name}: cannot be loaded ({' '.join(str(error).split())}); {remedy}") from error
+
+
+def missing_checkpoint(name: str) -> UserError:
+    """The refusal of a checkpoint that is not here: a folder that is none, or a name whose Hub cannot be reached."""
+    if is_path(name) or is_beside_folders(name):
+        return missing_folder(name, "give the folder of a checkpoint, or owner/name for one on the Hub")
+    near = runs_near(name)
+    rule = f"there is no such folder, {OFFLINE_RULE}" if near else OFFLINE_RULE
+    return UserError(f"model {name!r}: {rule}; {near or OFFLINE_REMEDY}")
+
+
+def is_beside_folders(name: str) -> bool:
+    """Whether a name with a slash means a folder rather than somebody's model on the Hub: its parent is here."""
+    return "/" in name and Path(name).parent.is_dir()

@@ -34,7 +34,7 @@ def test_a_marked_run_is_told_beside_its_number(tmp_path, capsys):
     ("argv", "message"),
     [
         (["x"], "1 runs given, but it takes two"),
-        (["x", "y"], "x: holds no run"),
+        (["x", "y"], "x: no such folder"),
         (["x", "y", "--learning_rate", "1"], "'--learning_rate' is a flag of a training, but nothing is trained"),
         (["--models", "scratch"], "--models scratch: it takes two different models"),
         (["--models", "a,b", "--seeds", "0"], "--seeds is 0"),

@@ -30,7 +30,7 @@ def test_a_published_checkpoint_is_carried_over_and_back(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "there"], "error: nowhere: the Hub cannot be reached"),
+        (["nowhere", "there"], "error: model 'nowhere': the Hub cannot be reached"),
         ([PUBLISHED, "there", "--to", "bert"], "model_type 'bert', but only 'scratch' can be turned into BERT"),
         (["package://no_such_package/model", "there"], "no installed package is called 'no_such_package'"),
         ([PUBLISHED, "there", "--head", "regression"], "invalid choice: 'regression'"),

@@ -52,6 +52,7 @@ def test_what_the_user_can_mend_is_said_before_anything_is_sent(words, message, 
 
 
 def test_a_folder_without_a_whole_checkpoint_is_refused(run, tmp_path, alice, capsys):
+    (tmp_path / "nowhere").mkdir()
     assert main(["push", str(tmp_path / "nowhere"), "film"]) == 2
     assert "holds no config.json, but a checkpoint has one; give the folder of a run" in capsys.readouterr().err
     broken = shutil.copytree(run, tmp_path / "broken")

@@ -12,7 +12,7 @@ def test_the_report_is_made_again(tmp_path, capsys):
     assert "report/headline.png" in (folder / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("folder", ["", "no/such/folder"])
-def test_a_folder_without_a_run_is_refused(tmp_path, folder, capsys):
+@pytest.mark.parametrize(("folder", "rule"), [("", "holds no run"), ("no/such/folder", "no such folder")])
+def test_a_folder_without_a_run_is_refused(tmp_path, folder, rule, capsys):
     assert main(["report", str(tmp_path / folder)]) == 2
-    assert "holds no run" in capsys.readouterr().err
+    assert rule in capsys.readouterr().err

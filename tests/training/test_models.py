@@ -176,8 +176,11 @@ def test_a_run_whose_name_was_cut_short_is_named(tmp_path, monkeypatch):
     (tmp_path / "runs" / "film-20261123").mkdir(parents=True)
     (tmp_path / "runs" / "film-20261123" / "run.json").write_text("{}")
     for name in ("runs/film", "./runs/film"):
-        with pytest.raises(UserError, match=r"no such folder.*; give one of runs/film-20261123$"):
+        with pytest.raises(UserError, match=rf"^{name}: no such folder; give one of runs/film-20261123$"):
             load_config(ModelArguments(model_name_or_path=name))
+    with pytest.raises(UserError, match=r"^model 'film-2': there is no such folder, the Hub .*; give one of film-20261123$"):
+        monkeypatch.chdir("runs")
+        load_config(ModelArguments(model_name_or_path="film-2"))
 
 
 def test_a_name_on_the_hub_without_a_network_is_refused():
