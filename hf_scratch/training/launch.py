@@ -47,6 +47,8 @@ def end_with_launcher():
     """
     if sys.platform == "linux" and launcher():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if parent_words() != launcher():  # it ended before, and nobody tells
+            signal.raise_signal(signal.SIGTERM)
 
 
 def asked_for(words: list[str], environment) -> tuple[int, str]:
@@ -81,11 +83,16 @@ def value_of(words: list[str], flag: str) -> str | None:
 @cache
 def launcher() -> list[str]:
     """The command line of the launcher that started this process, if it has ended since too; empty if nobody launched it."""
+    words = parent_words()
+    return words if any(Path(word).name in LAUNCHERS for word in words[:4]) else []
+
+
+def parent_words() -> list[str]:
+    """The command line of the process that is this one's parent now; empty if that cannot be known."""
     try:
-        words = psutil.Process().parent().cmdline()
+        return psutil.Process().parent().cmdline()
     except (psutil.Error, AttributeError):
         return []
-    return words if any(Path(word).name in LAUNCHERS for word in words[:4]) else []
 
 
 def environment_alone() -> dict[str, str]:

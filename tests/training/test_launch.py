@@ -53,6 +53,7 @@ def test_fewer_than_asked_for_are_refused(monkeypatch):
 @pytest.mark.parametrize("launched", [True, False])
 def test_a_process_ends_with_its_launcher(launched, monkeypatch):
     monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"] * launched)
+    monkeypatch.setattr(launch, "parent_words", launch.launcher)
     read, write = os.pipe()
     parent = os.fork()
     if parent == 0:
@@ -71,6 +72,19 @@ def test_a_process_ends_with_its_launcher(launched, monkeypatch):
     if not launched:
         os.kill(child, signal.SIGKILL)
     assert bool(ended) == launched
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_launcher_that_has_ended_before_ends_a_process_too(monkeypatch):
+    """Linux tells of no end that came before it was asked to tell."""
+    monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"])
+    monkeypatch.setattr(launch, "parent_words", lambda: ["init"])
+    process = os.fork()
+    if process == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        launch.end_with_launcher()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGTERM
 
 
 @pytest.fixture
