@@ -54,13 +54,21 @@ def run(argv: list[str]) -> int:
     if args.verb is None:
         parser.print_help()
         return 0
-    if args.run_flags and not getattr(verbs[args.verb], "TAKES_RUN_FLAGS", False):
-        unknown, known = args.run_flags[0], choices.choices[args.verb]._option_string_actions
-        raise UserError(
-            f"{unknown!r} is not known to {args.verb}.{closest(unknown, known)} "
-            f"`hf-scratch {args.verb} --help` lists what it takes"
-        )
+    if args.run_flags:
+        takes = getattr(verbs[args.verb], "TAKES_RUN_FLAGS", False)
+        check_flags(args.run_flags, choices.choices[args.verb], takes)
     return verbs[args.verb].run(args)
+
+
+def check_flags(flags: list[str], verb: argparse.ArgumentParser, takes_run_flags: bool):
+    """Refuse words that a verb does not know, naming the flag that was meant; a run's flags too, where it takes them."""
+    if takes_run_flags:
+        from .training.arguments import Parser as RunParser
+
+        RunParser().given(flags, beside=verb._option_string_actions)
+        return
+    near = closest(flags[0].split("=")[0], verb._option_string_actions)
+    raise UserError(f"{flags[0]!r} is not known to {verb.prog.split()[-1]}.{near} `{verb.prog} --help` lists what it takes")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,13 @@ def test_a_verbs_help_has_an_example(capsys):
         (["benchmark"], "the following arguments are required: recipe; `hf-scratch benchmark --help`"),
         (["benchmark", "quickstart", "--flags", "--fp16"], 'begins with dashes is written --flag="--so"; `hf-scratch'),
         (["ladder", "--budgt", "10m"], "'--budgt' is not known to ladder. Did you mean --budget? `hf-scratch ladder --help`"),
+        (["report", "runs/film", "--share=yes"], "'--share=yes' is not known to report. Did you mean --shared? `hf-scratch"),
+        (["compare", "--modls", "a,b"], "unknown flag --modls. Did you mean --models? A flag is one"),
+        (["compare", "--models", "a,b", "--task_nam", "rte"], "unknown flag --task_nam. Did you mean --task_name?"),
+        (["compare", "--seed", "3"], "'--seed' is a flag of a training, but nothing is trained. Did you mean --seeds? Name"),
+        (["doctor", "--jsn", "--train_file", "x.csv"], "unknown flag --jsn. Did you mean --json?"),
+        (["doctor", "--do_lower_case"], "is a flag of other scripts or of older versions"),
+        (["pretrain", "--objectiv", "mlm"], "unknown flag --objectiv. Did you mean --objective?"),
         (["benchmark", "quickstart", "--splits", "0"], "--splits is 0, but at least 1 run is needed"),
     ],
 )

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, closest
 from ..screen import show
 
 TAKES_RUN_FLAGS = True
@@ -32,7 +32,10 @@ def run(args) -> int:
     if args.models:
         folders = train_all(args)
     elif args.run_flags:
-        raise UserError(f"{args.run_flags[0]!r} is a flag of a training, but nothing is trained; name models with --models")
+        flag = args.run_flags[0]
+        raise UserError(
+            f"{flag!r} is a flag of a training, but nothing is trained.{closest(flag, OWN)} Name models by --models"
+        )
     if len(folders) < 2:
         raise UserError(f"{len(folders)} runs given, but it takes two to compare; name two folders, or --models A,B")
     from ..results import compare

@@ -279,8 +279,12 @@ class Parser(HfArgumentParser):
     def error(self, message):
         raise UserError(f"{message}; `{self.prog} --help` lists every flag")
 
-    def given(self, argv: list[str]) -> set[str]:
+    def given(self, argv: list[str], beside: Collection[str] = ()) -> set[str]:
         """The names of the arguments that `argv` sets.
+
+        Args:
+            argv: the command line without the program's name.
+            beside: flags that are not this parser's, but may be what a misspelt one means.
 
         Raises:
             UserError: if it holds an unknown flag.
@@ -292,7 +296,8 @@ class Parser(HfArgumentParser):
                 if flag not in self._option_string_actions:
                     if instead := replacement(flag):
                         raise UserError(f"{flag} is a flag of other scripts or of older versions; {instead}")
-                    self.error(f"unknown flag {flag}.{closest(flag, self._option_string_actions)} A flag is one that is listed")
+                    known = [*beside, *self._option_string_actions]
+                    self.error(f"unknown flag {flag}.{closest(flag, known)} A flag is one that is listed")
                 names.add(self._option_string_actions[flag].dest)
         return names
 
