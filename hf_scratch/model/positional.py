@@ -122,7 +122,8 @@ def rotate_by_position(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) ->
         cos, sin: `(B, 1, T, K)` of `RotaryPositionEmbedding`.
 
     Returns:
-        `(B, H, T, K)`.
+        `(B, H, T, K)`, of the dtype of `x`. Under autocast the angles stay in single precision and `x` is in half: queries and
+        keys that came out in another precision than the values would keep attention from its fast kernels.
     """
     first, second = x.chunk(2, dim=-1)  # each (B, H, T, K/2)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    return (x * cos + torch.cat([-second, first], dim=-1) * sin).to(x.dtype)

@@ -484,6 +484,23 @@ def test_rotary_angles_do_not_suffer_from_half_precision(tmp_path):
 
 
 @every_kind
+def test_attention_gets_one_dtype_under_autocast(kind):
+    seen = []
+
+    def attention(module, query, key, value, mask, **options):
+        seen.append((query.dtype, key.dtype, value.dtype))
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, mask, **options)
+
+    AttentionInterface.register("dtypes", attention)
+    AttentionMaskInterface.register("dtypes", sdpa_mask)
+    model = build(kind=kind)
+    model.set_attn_implementation("dtypes")
+    with torch.autocast("cpu", torch.bfloat16):
+        model(**inputs())
+    assert seen == [(torch.bfloat16,) * 3] * LAYERS
+
+
+@every_kind
 @pytest.mark.parametrize("device_map", ["auto", "cpu", {"": "cpu"}])
 def test_a_device_map_places_every_tensor(kind, device_map, tmp_path):
     model = build(ScratchForMaskedLM, kind)
