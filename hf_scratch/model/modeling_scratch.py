@@ -253,7 +253,11 @@ class ScratchModel(ScratchPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         # Texts packed into one row (`cu_seq_lens_q`) are no longer than `max_length_q`.
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, kwargs.get("max_length_q"))  # (B, T, D)
-        mask = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=attention_mask)
+        mask = None
+        # Without padding there is nothing to mask, but while it is compiled transformers 5.17 builds a mask of ones, and scaled
+        # dot product attention with a mask has no flash kernel.
+        if attention_mask is not None or self.config._attn_implementation != "sdpa":
+            mask = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=attention_mask)
         rotary = None
         if self.config.position_embedding_type == "rope":
             if position_ids is None:

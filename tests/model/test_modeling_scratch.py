@@ -500,6 +500,20 @@ def test_attention_gets_one_dtype_under_autocast(kind):
     assert seen == [(torch.bfloat16,) * 3] * LAYERS
 
 
+def test_without_a_mask_a_compiled_model_masks_nothing():
+    masks = []
+
+    def backend(graph, _):
+        attention = torch.nn.functional.scaled_dot_product_attention
+        masks.extend(node.kwargs["attn_mask"] for node in graph.graph.nodes if node.target is attention)
+        return graph
+
+    torch.compiler.reset()
+    given = inputs(padded=False) | {"attention_mask": None}
+    torch.compile(build(), backend=backend)(**given)
+    assert masks == [None] * LAYERS
+
+
 @every_kind
 @pytest.mark.parametrize("device_map", ["auto", "cpu", {"": "cpu"}])
 def test_a_device_map_places_every_tensor(kind, device_map, tmp_path):
