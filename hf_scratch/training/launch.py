@@ -64,7 +64,7 @@ def asked_for(words: list[str], environment) -> tuple[int, str]:
             path = value_of(words, "--config_file") or config_args.default_config_file
             named = config_args.load_config_from_file(path).num_processes if Path(path).is_file() else 1
         return int(named), "accelerate launch"
-    for variable in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
         if environment.get(variable, "").isdigit():
             return int(environment[variable]), variable
     return 1, "nobody"

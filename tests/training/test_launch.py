@@ -26,6 +26,7 @@ def no_config(monkeypatch, tmp_path):
         ([*ACCELERATE, "--num-processes=3", "run_glue_style.py"], {}, 3),
         ([*ACCELERATE, "run_glue_style.py"], {}, 1),
         (["python", "-m", "accelerate.commands.launch", "--num_processes", "2"], {}, 2),
+        ([], {"WORLD_SIZE": "3"}, 3),  # torchrun's: on CPUs without --use_cpu each of its processes is alone
         ([], {"SLURM_STEP_NUM_TASKS": "4"}, 4),
         ([], {"SLURM_NTASKS": "4"}, 1),  # of the job, in whose script one process is right
         ([], {"OMPI_COMM_WORLD_SIZE": "2"}, 2),
