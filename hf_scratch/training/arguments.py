@@ -329,6 +329,7 @@ def parse_arguments(argv: list[str], metrics: Collection[str] = ()) -> RunArgume
         parser.error(f"{extra[0]!r} belongs to no flag; flags begin with two dashes")
     results.recipe = recipe
     check_model(model)
+    check_vocabulary(model, given)
     check_training(training, metrics)
     check_early_stopping(regularization, training)
     check_optimization(training)
@@ -416,6 +417,16 @@ def check_model(model: ModelArguments):
             f"{' and '.join(f'--{name}' for name in named) or 'no model flag'} given, but a run trains exactly one model; give "
             "--model_name_or_path bert-base-cased for pre-trained weights, --model_type scratch for random ones, or --recipe "
             "quickstart for a small encoder that trains in minutes"
+        )
+
+
+def check_vocabulary(model: ModelArguments, given: set[str]):
+    """A vocabulary is learnt only where nothing has one; a recipe's size is for that case, the user's would be passed over."""
+    name = model.tokenizer_name or model.model_name_or_path
+    if name and "tokenizer_vocab_size" in given:
+        raise UserError(
+            f"--tokenizer_vocab_size {model.tokenizer_vocab_size} given, but {name} has a vocabulary already; leave the flag "
+            "away, or begin with random weights and no --tokenizer_name to learn one of this size"
         )
 
 

@@ -17,6 +17,7 @@ from .arguments import RunArguments, hide_token
 LAUNCHERS = ("accelerate", "torchrun", "torch.distributed.run", "accelerate.commands.launch")
 # Of a process among several; what it starts must not take itself for one of them.
 OF_A_LAUNCH = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_", "ACCELERATE_", "FSDP_")
+STARTER = "HF_SCRATCH_STARTED_BY"  # the process whose step or probe this one is
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 DROPPED = ("--resume_from_checkpoint", "--overwrite_output_dir")
 
@@ -41,13 +42,15 @@ def check_processes(running: int, script: str = "run_glue_style.py"):
 
 
 def end_with_launcher():
-    """Take the end of the launcher, even by SIGKILL, for a request to stop.
+    """Take the end of the launcher, or of the ladder that this run is a step of, even by SIGKILL, for a request to stop.
 
     Its processes would go on alone, and write into the folder of whoever goes on with the run. (Linux tells them, others not.)
     """
-    if sys.platform == "linux" and launcher():
+    starter = os.environ.get(STARTER)
+    if sys.platform == "linux" and (launcher() or starter):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if parent_words() != launcher():  # it ended before, and nobody tells
+        ended = os.getppid() != int(starter) if starter else parent_words() != launcher()
+        if ended:  # before, and nobody tells
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -96,8 +99,9 @@ def parent_words() -> list[str]:
 
 
 def environment_alone() -> dict[str, str]:
-    """The environment for a process that belongs to no launch."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OF_A_LAUNCH)}
+    """The environment for a process that belongs to no launch, and ends with this one."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(OF_A_LAUNCH)}
+    return alone | {STARTER: str(os.getpid())}
 
 
 def start_words(args: RunArguments) -> list[str]:

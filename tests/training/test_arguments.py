@@ -96,6 +96,10 @@ def test_the_action_that_is_asked_for_is_the_only_one():
         (["--recipe", "quickstrat"], r"no recipe 'quickstrat'.*Did you mean quickstart\?"),
         (["--task_name", "sst2"], "no model flag given, but a run trains exactly one model.*--recipe quickstart"),
         (["--model_type", "bert", "--model_name_or_path", "x", "--task_name", "sst2"], "exactly one model"),
+        (
+            ["--model_name_or_path", "x", "--task_name", "sst2", "--tokenizer_vocab_size", "97"],
+            "--tokenizer_vocab_size 97 given, but x has a vocabulary already; leave the flag away",
+        ),
         (["--recipe", "quickstart", "--save_strategy", "epoch", "--eval_strategy", "no"], "mend the flag"),
         (["--confidence_level", "95"], "--confidence_level is 95, but it must be above 0 and below 1; try 0.95"),
         (["--baselines", "sometimes"], "invalid choice: 'sometimes'"),

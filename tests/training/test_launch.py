@@ -51,14 +51,18 @@ def test_fewer_than_asked_for_are_refused(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
-@pytest.mark.parametrize("launched", [True, False])
-def test_a_process_ends_with_its_launcher(launched, monkeypatch):
-    monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"] * launched)
+@pytest.mark.parametrize("starter", ["torchrun", "ladder", None])
+def test_a_process_ends_with_its_launcher(starter, monkeypatch):
+    launched = starter is not None
+    monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"] * (starter == "torchrun"))
     monkeypatch.setattr(launch, "parent_words", launch.launcher)
     read, write = os.pipe()
     parent = os.fork()
     if parent == 0:
+        environment = launch.environment_alone()
         if os.fork() == 0:
+            if starter == "ladder":
+                os.environ.update(environment)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             launch.end_with_launcher()
             os.write(write, f"{os.getpid()}".encode())
@@ -76,10 +80,12 @@ def test_a_process_ends_with_its_launcher(launched, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
-def test_a_launcher_that_has_ended_before_ends_a_process_too(monkeypatch):
+@pytest.mark.parametrize("environment", [{}, {launch.STARTER: "1"}])
+def test_a_launcher_that_has_ended_before_ends_a_process_too(environment, monkeypatch):
     """Linux tells of no end that came before it was asked to tell."""
-    monkeypatch.setattr(launch, "launcher", lambda: ["torchrun"])
+    monkeypatch.setattr(launch, "launcher", lambda: [] if environment else ["torchrun"])
     monkeypatch.setattr(launch, "parent_words", lambda: ["init"])
+    monkeypatch.setattr(os, "environ", os.environ | environment)
     process = os.fork()
     if process == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -123,7 +129,7 @@ def test_what_a_process_starts_belongs_to_no_launch(monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "ACCELERATE_USE_FSDP", "MINE"):
         monkeypatch.setenv(name, "1")
     alone = launch.environment_alone()
-    assert alone["MINE"] == "1" and "PATH" in alone
+    assert alone["MINE"] == "1" and "PATH" in alone and alone[launch.STARTER] == str(os.getpid())
     assert not [name for name in alone if "RANK" in name or name.startswith(("WORLD", "MASTER", "TORCHELASTIC", "ACCELERATE"))]
 
 
