@@ -18,8 +18,16 @@ def parse(argv: list[str]):
 
 
 def run(args) -> int:
+    """All of it, on any number of processes."""
+    from ..training.distributed import close_channels
+
+    pretrain(args)
+    close_channels()
+    return 0
+
+
+def pretrain(args):
     """Text, tokens, model, training, results, sharing: one after the other."""
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
     from transformers import set_seed
     from transformers.utils import logging
@@ -60,8 +68,6 @@ def run(args) -> int:
     if trainer.is_world_process_zero():
         share(args, trainer, tokenizer, texts, results, started, say)
     say(f"{output_dir}: done in {time.perf_counter() - started:.0f} s")
-    PartialState().destroy_process_group()
-    return 0
 
 
 def read_documents(args, say):

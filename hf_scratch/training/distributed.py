@@ -1,5 +1,6 @@
 """One global batch on any number of processes: who computes which rows, and how their answers come back in order."""
 
+import gc
 from collections.abc import Iterator
 from functools import cache
 
@@ -22,6 +23,16 @@ FILLER = -1  # the number of a row that keeps a process busy, and counts for not
 def side_channel() -> torch.distributed.ProcessGroup:
     """All processes, beside the devices' own channel: what they ask of each other at every step waits for no computation."""
     return torch.distributed.new_group(backend="gloo")
+
+
+def close_channels():
+    """End what the processes talk through, while Python still runs: a channel that outlives it aborts a run that is done.
+
+    Whoever calls must hold no Trainer any more.
+    """
+    side_channel.cache_clear()
+    gc.collect()  # a Trainer is part of cycles, and its DistributedDataParallel holds the channel of the devices
+    PartialState().destroy_process_group()
 
 
 class NumberedRows(Dataset):
