@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import logging
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -101,7 +104,25 @@ def write(eager: Logits, samples: tuple, file: Path, to: str):
         torch.export.save(program, file)
         return
     names = {"input_names": list(eager.names), "output_names": ["logits"]}
-    torch.onnx.export(program, samples, file, dynamo=True, external_data=False, verbose=False, **names)
+    with without_foreign_words():
+        torch.onnx.export(program, samples, file, dynamo=True, external_data=False, verbose=False, **names)
+
+
+@contextmanager
+def without_foreign_words():
+    """Within, torch's exporter says neither that torchvision is not installed, nor that it calls what torch deprecates."""
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("torchvision is not installed")
+
+    registry.addFilter(is_ours)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        try:
+            yield
+        finally:
+            registry.removeFilter(is_ours)
 
 
 def run_onnx(file: Path, names: tuple[str, ...]) -> Callable:

@@ -1,4 +1,6 @@
 import json
+import logging
+import warnings
 
 import pytest
 import torch
@@ -32,15 +34,29 @@ def models(tiny_bert, tokenizer):
     }
 
 
+@pytest.fixture
+def exporter_said():
+    """What torch's exporter says of its operators."""
+    said, registry = [], logging.getLogger("torch.onnx._internal.exporter._registration")
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    registry.addHandler(handler)
+    yield said
+    registry.removeHandler(handler)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "to"), [("scratch", "torch_export"), ("rope", "onnx"), ("bert", "onnx")])
-def test_the_file_answers_as_the_model_for_any_batch_and_length(name, to, models, tokenizer, tmp_path, monkeypatch):
+def test_the_file_answers_as_the_model_for_any_batch_and_length(
+    name, to, models, tokenizer, tmp_path, monkeypatch, exporter_said
+):
     monkeypatch.setattr(module, "SHAPES", ((1, 5), (2, 99)))
     if to == "onnx":
         pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
         pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
     model, folder = models[name].eval(), tmp_path / "exported"
     record = export(model, tokenizer, str(folder), to)
+    assert not [words for words in exporter_said if "torchvision" in words]
     assert record == json.loads((folder / "export.json").read_text()) and record["difference"] <= 1e-4
     assert [(row["batch"], row["length"]) for row in record["latency"]] == [(1, 5), (2, 37)]
     assert AutoTokenizer.from_pretrained(folder)("a film")["input_ids"] == tokenizer("a film")["input_ids"]
@@ -50,6 +66,20 @@ def test_the_file_answers_as_the_model_for_any_batch_and_length(name, to, models
         with torch.no_grad():
             ours = exported(*(inputs[name] for name in record["inputs"]))
             assert torch.allclose(ours, model(**inputs).logits, atol=1e-5)
+
+
+def test_of_the_exporters_words_only_those_about_itself_are_kept_back(exporter_said):
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with module.without_foreign_words():
+            warnings.warn("`isinstance(treespec, LeafSpec)` is deprecated", FutureWarning, stacklevel=1)
+            warnings.warn("another", FutureWarning, stacklevel=1)
+            registry.warning("torchvision is not installed. Skipping torchvision::nms")
+            registry.warning("an operator is missing")
+        registry.warning("torchvision is not installed. Skipping the rest")
+    assert [str(warning.message) for warning in warned] == ["another"]
+    assert exporter_said == ["an operator is missing", "torchvision is not installed. Skipping the rest"]
 
 
 @pytest.mark.slow
