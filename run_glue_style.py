@@ -48,7 +48,7 @@ from hf_scratch.training.arguments import RunArguments, parse_arguments
 from hf_scratch.training.class_weights import check_loss, class_weights
 from hf_scratch.training.collapse import REMEDY, CollapseStop
 from hf_scratch.training.compilation import Compilation
-from hf_scratch.training.distributed import close_channels
+from hf_scratch.training.distributed import destroy_process_groups
 from hf_scratch.training.hardware import settle_hardware
 from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.temperature import divide_logits
@@ -67,7 +67,7 @@ def run_all(argv: list[str]):
         run(args)
     else:
         run_seeds(args, argv, run, partial(parse_arguments, metrics=METRICS))
-    close_channels()
+    destroy_process_groups()
 
 
 def run(args: RunArguments):

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, TrainerCallb
 from hf_scratch import ScratchConfig, ScratchForSequenceClassification
 from hf_scratch.errors import UserError
 from hf_scratch.training.class_weights import ClassWeights
-from hf_scratch.training.distributed import close_channels
+from hf_scratch.training.distributed import destroy_process_groups
 from hf_scratch.training.stopping import StopOnRequest
 from hf_scratch.training.trainer import ClassificationTrainer
 
@@ -164,7 +164,7 @@ def main(folder: Path, environment: dict[str, str]):
     results |= run_all(folder, many)
     if state.is_main_process:
         (folder / "results.json").write_text(json.dumps(results))
-    close_channels()
+    destroy_process_groups()
 
 
 def start(folder: Path, world_size: int) -> list[int]:

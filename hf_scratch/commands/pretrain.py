@@ -19,10 +19,10 @@ def parse(argv: list[str]):
 
 def run(args) -> int:
     """All of it, on any number of processes."""
-    from ..training.distributed import close_channels
+    from ..training.distributed import destroy_process_groups
 
     pretrain(args)
-    close_channels()
+    destroy_process_groups()
     return 0
 
 

@@ -25,13 +25,15 @@ def side_channel() -> torch.distributed.ProcessGroup:
     return torch.distributed.new_group(backend="gloo")
 
 
-def close_channels():
-    """End what the processes talk through, while Python still runs: a channel that outlives it aborts a run that is done.
+def destroy_process_groups():
+    """Leave all groups, at the end of a process that holds no Trainer any more.
 
-    Whoever calls must hold no Trainer any more.
+    A thread of gloo takes the GIL to drop the tensors of the last exchange. If Python is ending by then, it ends that thread
+    inside a C++ destructor, and the process aborts though its work is done. The thread is joined when nothing refers to its
+    group, and that a Trainer and its DistributedDataParallel do in cycles, until they are collected.
     """
     side_channel.cache_clear()
-    gc.collect()  # a Trainer is part of cycles, and its DistributedDataParallel holds the channel of the devices
+    gc.collect()
     PartialState().destroy_process_group()
 
 

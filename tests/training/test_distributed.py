@@ -1,4 +1,6 @@
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,17 @@ import torch
 from datasets import Dataset
 from torch.utils.data import RandomSampler
 
-from hf_scratch.training.distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches, in_order
+from hf_scratch.training.distributed import (
+    FILLER,
+    Answers,
+    BatchesInTurn,
+    NumberedRows,
+    SeededByEpoch,
+    SharedBatches,
+    destroy_process_groups,
+    in_order,
+    side_channel,
+)
 from tests import parallel_worker
 
 
@@ -85,6 +97,22 @@ def test_answers_that_are_not_one_to_each_row_are_no_answers(rows):
 def test_arrays_of_equal_width_are_joined_as_they_are():
     parts, places = [np.arange(6.0).reshape(3, 2), np.arange(4.0).reshape(2, 2)], [np.array([4, 0, 2]), np.array([1, 3])]
     assert np.array_equal(in_order(parts, places)[[4, 0, 2, 1, 3]], np.concatenate(parts))
+
+
+def threads_of_gloo() -> int:
+    return [name.read_text() for name in Path("/proc/self/task").glob("*/comm")].count("pt_gloo_runloop\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of threads are read as Linux tells them")
+def test_no_thread_outlives_the_groups_that_a_trainer_and_the_side_channel_held():
+    """One that does ends the process with SIGABRT, where it drops a tensor while Python ends."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 5))
+    model.trainer = [model]  # a cycle, as every Trainer is
+    assert side_channel() and threads_of_gloo()
+    del model
+    destroy_process_groups()
+    assert not threads_of_gloo() and not torch.distributed.is_initialized()
 
 
 @pytest.fixture(scope="module")

@@ -289,14 +289,14 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(
         "import os, sys, torch\n"
-        "from hf_scratch.training.distributed import close_channels\n"
+        "from hf_scratch.training.distributed import destroy_process_groups\n"
         "from tests.training.test_trainer import budget_run, weights_of\n"
         f"trainer = budget_run({str(tmp_path / 'two')!r}, 49, **{common}, ddp_backend='gloo')\n"
         "assert trainer.args.world_size == 2\n"
         "if trainer.args.process_index == 0:\n"
         f"    torch.save([weights_of(trainer), trainer.state.log_history], {str(tmp_path / 'two.pt')!r})\n"
         "del trainer\n"
-        "close_channels()\n"
+        "destroy_process_groups()\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     root = str(Path(__file__).parents[2])
