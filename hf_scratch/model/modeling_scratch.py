@@ -253,11 +253,7 @@ class ScratchModel(ScratchPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         # Texts packed into one row (`cu_seq_lens_q`) are no longer than `max_length_q`.
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, kwargs.get("max_length_q"))  # (B, T, D)
-        mask = None
-        # Without padding there is nothing to mask, but while it is compiled transformers 5.17 builds a mask of ones, and scaled
-        # dot product attention with a mask has no flash kernel.
-        if attention_mask is not None or self.config._attn_implementation != "sdpa":
-            mask = create_bidirectional_mask(config=self.config, inputs_embeds=x, attention_mask=attention_mask)
+        mask = padding_mask(self.config, x, attention_mask)
         rotary = None
         if self.config.position_embedding_type == "rope":
             if position_ids is None:
@@ -587,6 +583,17 @@ class ScratchForQuestionAnswering(ScratchPreTrainedModel):
         if start_positions is not None and end_positions is not None:
             loss = self.loss_function(start_logits, end_logits, start_positions, end_positions)
         return QuestionAnsweringModelOutput(loss=loss, start_logits=start_logits, end_logits=end_logits, **recorded(outputs))
+
+
+def padding_mask(config, x, attention_mask, **memory):
+    """What hides padding, as the config's attention function wants it: of `x` itself, or of the memory that it asks.
+
+    None where nothing is hidden: while it is compiled transformers 5.17 builds a mask of ones, and scaled dot product attention
+    with a mask has no flash kernel.
+    """
+    if attention_mask is None and config._attn_implementation == "sdpa":
+        return None
+    return create_bidirectional_mask(config=config, inputs_embeds=x, attention_mask=attention_mask, **memory)
 
 
 def recorded(outputs):

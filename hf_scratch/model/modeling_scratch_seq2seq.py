@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import GenerationMixin
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
+from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions, Seq2SeqLMOutput
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, can_return_tuple
@@ -16,7 +16,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .attention import MultiHeadAttention
 from .configuration_scratch import ScratchConfig
 from .decoder import TransformerDecoder, TransformerDecoderBlock
-from .modeling_scratch import ScratchEmbeddings, ScratchModel, ScratchPreTrainedModel
+from .modeling_scratch import ScratchEmbeddings, ScratchModel, ScratchPreTrainedModel, padding_mask
 from .positional import RotaryPositionEmbedding
 
 
@@ -91,12 +91,7 @@ class ScratchDecoder(ScratchPreTrainedModel):
             attention_mask=attention_mask,
             past_key_values=None if past_key_values is None else past_key_values.self_attention_cache,
         )
-        memory_mask = create_bidirectional_mask(
-            config=self.config,
-            inputs_embeds=x,
-            attention_mask=encoder_attention_mask,
-            encoder_hidden_states=encoder_hidden_states,
-        )
+        memory_mask = padding_mask(self.config, x, encoder_attention_mask, encoder_hidden_states=encoder_hidden_states)
         x = self.stack(x, encoder_hidden_states, mask, memory_mask, rotary=rotary, past_key_values=past_key_values, **kwargs)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=x, past_key_values=past_key_values)
 

@@ -20,6 +20,7 @@ from .arguments import (
     ModelArguments,
     Parser,
     as_flags,
+    check_vocabulary,
     flag_value,
     hide_token,
     parse,
@@ -196,13 +197,9 @@ def settle_model(model: ModelArguments, pretrain: PretrainArguments, given: set[
             f"--init_from {pretrain.init_from} and --model_type {model.model_type} given, but weights are of one model; leave "
             "--model_type away to go on from them, or --init_from to begin with random ones"
         )
-    if pretrain.init_from and "tokenizer_vocab_size" in given:
-        raise UserError(
-            f"--init_from {pretrain.init_from} and --tokenizer_vocab_size {model.tokenizer_vocab_size} given, but weights know "
-            "the vocabulary that they were trained with; leave --tokenizer_vocab_size away"
-        )
     if pretrain.init_from:
         model.model_name_or_path, model.model_type = pretrain.init_from, None
+        check_vocabulary(model, given)
     elif model.model_name_or_path:
         raise UserError("--model_name_or_path given, but pre-training goes on from weights by --init_from; use that flag")
     else:

@@ -80,11 +80,11 @@ def test_a_process_ends_with_its_launcher(starter, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
-@pytest.mark.parametrize("environment", [{}, {launch.STARTER: "1"}])
+@pytest.mark.parametrize("environment", [{}, {launch.STARTER: "-1"}])
 def test_a_launcher_that_has_ended_before_ends_a_process_too(environment, monkeypatch):
     """Linux tells of no end that came before it was asked to tell."""
     monkeypatch.setattr(launch, "launcher", lambda: [] if environment else ["torchrun"])
-    monkeypatch.setattr(launch, "parent_words", lambda: ["init"])
+    monkeypatch.setattr(launch, "parent_words", lambda: [] if environment else ["init"])
     monkeypatch.setattr(os, "environ", os.environ | environment)
     process = os.fork()
     if process == 0:

@@ -105,7 +105,7 @@ def test_the_record_holds_no_token():
         ),
         (
             [*TEXT, "--init_from", "bert-base-cased", "--tokenizer_vocab_size", "97"],
-            "weights know the vocabulary that they were trained with; leave --tokenizer_vocab_size away",
+            "--tokenizer_vocab_size 97 given, but bert-base-cased has a vocabulary already; leave the flag away",
         ),
         ([*TEXT, "--model_name_or_path", "bert-base-cased"], "pre-training goes on from weights by --init_from"),
         ([*TEXT, "--per_device_train_batch_size", "0"], "--per_device_train_batch_size is 0"),
