@@ -121,11 +121,16 @@ def make_trainer(args, tokenizer, train, held_out, say):
     from ..training.pretraining import DrawAnew, PretrainingTrainer, metrics_of_sums
     from ..training.pretraining_model import build_pretraining_model
     from ..training.probe import Probe
+    from ..training.replaced_tokens import ReplacedTokens
     from ..training.save_clock import EVERY, SaveClock
 
     flags = args.pretrain
     model = build_pretraining_model(args.model, load_config(args.model), tokenizer, flags.objective == "mlm+nsp")
     say(f"{model.config.model_type}: {model.num_parameters():,} parameters, vocabulary of {len(tokenizer):,}")
+    replaced = None
+    if flags.objective == "mlm+rtd":
+        replaced = ReplacedTokens(model, tokenizer.mask_token_id, flags.generator_layers, flags.detection_weight)
+        say(f"  for the training a generator and a detector of {sum(p.numel() for p in replaced.parameters()):,} parameters")
     special = {"cls": tokenizer.cls_token_id, "sep": tokenizer.sep_token_id, "pad": tokenizer.pad_token_id}
     trainer = PretrainingTrainer(
         model=model,
@@ -138,6 +143,7 @@ def make_trainer(args, tokenizer, train, held_out, say):
         masking=masking_for(tokenizer, flags.mlm_probability, flags.whole_word_mask),
         muon_learning_rate=flags.muon_learning_rate,
         padding_free=flags.padding_free,
+        replaced_tokens=replaced,
         callbacks=[DrawAnew(train), *([SaveClock()] if args.saves_by_the_clock else [])],
     )
     if args.saves_by_the_clock:
@@ -146,6 +152,11 @@ def make_trainer(args, tokenizer, train, held_out, say):
     trainer.hold(held_out, SegmentCollator(held_out.corpus, special, held_out.max_length), flags.max_eval_samples)
     if flags.seconds:
         trainer.add_callback(Budget(flags.seconds, evaluate_every=flags.evaluate_every))
+    if replaced and trainer.is_fsdp_enabled:
+        raise UserError(
+            "--objective mlm+rtd and FSDP given, but the generator reads the encoder's own weights, which no process has whole "
+            "then; leave FSDP away"
+        )
     if flags.probe and trainer.is_fsdp_enabled:
         raise UserError(f"--probe {flags.probe} copies the encoder, but no process has it whole in shards; leave FSDP away")
     if flags.probe:
@@ -208,7 +219,7 @@ def learn(args, trainer, train, resume, say):
 
 
 def evaluate(trainer, held_out, say) -> dict:
-    """Both objectives on the held-out documents, and pseudo-perplexity."""
+    """The objectives on the held-out documents, and pseudo-perplexity."""
     from ..results.pretraining_card import describe
 
     results = trainer.evaluate_held_out() | {"eval_samples": len(trainer.eval_dataset)}

@@ -37,9 +37,13 @@ class Masking:
         tables = {name: getattr(self, name) for name in ("is_ordinary", "ordinary", "continuing")}
         return replace(self, **{name: table if table is None else table.to(device) for name, table in tables.items()})
 
+    def hiding_all(self) -> "Masking":
+        """All chosen tokens hidden."""
+        return replace(self, shares=(1.0, 0.0))
+
     def one_a_row(self) -> "Masking":
         """One hidden token a row and nothing else: what pseudo-perplexity asks for (Salazar et al. 2020)."""
-        return replace(self, continuing=None, probability=0.0, shares=(1.0, 0.0))
+        return replace(self.hiding_all(), continuing=None, probability=0.0)
 
     def __call__(self, input_ids: torch.Tensor, generator: torch.Generator | None = None):
         """

@@ -115,7 +115,7 @@ def segments(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return np.stack([starts, ends, ends, ends, np.full_like(starts, RANDOM)], axis=1)
 
 
-DRAWS = {"mlm+nsp": next_sentence_pairs, "mlm": full_segments, "document": document_segments}
+DRAWS = {"mlm+nsp": next_sentence_pairs, "mlm": full_segments, "mlm+rtd": full_segments, "document": document_segments}
 
 
 class SegmentRows(torch.utils.data.Dataset):

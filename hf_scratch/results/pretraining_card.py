@@ -14,6 +14,7 @@ PICTURES = {
     "loss": "Loss in training, and on held-out documents",
     "mlm_accuracy": "Masked tokens that are told right",
     "nsp_accuracy": "Next sentences that are told right",
+    "rtd_recall": "Replaced tokens that are told",
     "probe": "What a fine-tuned copy reaches",
     "learning_rate": "Learning rate",
 }
@@ -52,7 +53,7 @@ def describe(results: dict[str, float]) -> str:
 
 
 def measured(results: dict[str, float]) -> list[tuple[str, float, bool]]:
-    """What there is of both objectives: words, value, and whether it is a share."""
+    """What there is of the objectives: words, value, and whether it is a share."""
     return [(words, results[key], share) for key, (words, share, _) in MEASURES.items() if key in results]
 
 

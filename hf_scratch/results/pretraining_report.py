@@ -7,15 +7,22 @@ from . import plots
 from .page import Missing, costs, write_page
 from .run import Run, read_list
 
-# Of all_results.json, each with what it is called, whether it is a share, and what who knows nothing reaches.
+# Of all_results.json, each with what it is called, whether it is a share, and what who knows nothing reaches, if that is known.
 MEASURES = {
     "eval_mlm_loss": ("masked tokens: loss", False, math.log),
     "eval_mlm_accuracy": ("masked tokens: accuracy", True, lambda vocabulary: 1 / vocabulary),
     "eval_pseudo_perplexity": ("pseudo-perplexity", False, float),
     "eval_nsp_loss": ("next sentence: loss", False, lambda _: math.log(2)),
     "eval_nsp_accuracy": ("next sentence: accuracy", True, lambda _: 0.5),
+    "eval_rtd_loss": ("replaced tokens: loss", False, None),
+    "eval_rtd_precision": ("replaced tokens: precision", True, None),
+    "eval_rtd_recall": ("replaced tokens: recall", True, None),
 }
-OBJECTIVES = {"mlm": "masked tokens", "mlm+nsp": "masked tokens and next sentences"}
+OBJECTIVES = {
+    "mlm": "masked tokens",
+    "mlm+nsp": "masked tokens and next sentences",
+    "mlm+rtd": "masked tokens and replaced tokens",
+}
 PROBED = ("probe_accuracy", "probe_micro_f1", "probe_pearson")  # one of them leads a probe's metrics
 SHARES = ("accuracy", "f1")
 
@@ -49,11 +56,12 @@ def number(value: float, is_share: bool) -> str:
 
 
 def held_out(run: Run, figures: dict) -> dict:
-    """Both objectives on held-out documents, beside who knows nothing: all tokens equally likely, a coin for the sentences."""
+    """The objectives on held-out documents, beside who knows nothing: all tokens equally likely, a coin for the sentences."""
     rows = []
     for key, (words, is_share, ignorant) in MEASURES.items():
         if key in run.results:
-            chance = number(ignorant(run.config["vocab_size"]), is_share) if run.config.get("vocab_size") else "–"
+            is_known = ignorant and run.config.get("vocab_size")
+            chance = number(ignorant(run.config["vocab_size"]), is_share) if is_known else "–"
             rows.append((words, number(run.results[key], is_share), chance))
     if not rows:
         raise Missing("nothing was measured on held-out documents yet")
@@ -67,7 +75,7 @@ def learning(run: Run, figures: dict) -> dict:
     losses = {"training": run.curve("loss"), "held out": run.curve("eval_loss")}
     if losses := {name: line for name, line in losses.items() if line}:
         figures["loss"] = plots.curves(losses, "loss")
-    for key in ("mlm_loss", "mlm_accuracy", "nsp_accuracy"):
+    for key in ("mlm_loss", "mlm_accuracy", "nsp_accuracy", "rtd_recall"):
         words, is_share, _ = MEASURES[f"eval_{key}"]
         line = run.curve(f"eval_{key}")
         if len(line) > 1:

@@ -91,22 +91,26 @@ class MuonAdamW(torch.optim.Optimizer):
             torch._foreach_add_(parameters, updates, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
 
-def parameter_groups(model: nn.Module, decayed: set[str], lr: float, muon_lr: float, weight_decay: float) -> list[dict]:
-    """Muon: the matrices of the encoder's linear layers. AdamW: embeddings, heads, norms and biases.
+def parameter_groups(
+    model: nn.Module, encoders: Iterable[nn.Module], decayed: set[str], lr: float, muon_lr: float, weight_decay: float
+) -> list[dict]:
+    """Muon: the matrices of the encoders' linear layers. AdamW: embeddings, heads, norms and biases.
 
     Args:
-        model: a head over an encoder, `model.base_model`.
+        model: whose parameters they are.
+        encoders: parts of it: the encoder under its head, without the head.
         decayed: names of the parameters that weight decay is for.
         lr: AdamW's.
         muon_lr: Muon's.
         weight_decay: of both.
     """
-    encoder = {p for m in model.base_model.modules() if isinstance(m, nn.Linear) for p in m.parameters() if p.ndim == 2}
+    linear = [part for encoder in encoders for part in encoder.modules() if isinstance(part, nn.Linear)]
+    matrices = {p for part in linear for p in part.parameters() if p.ndim == 2}
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    rest = [(name, p) for name, p in named if p not in encoder]
+    rest = [(name, p) for name, p in named if p not in matrices]
     groups = [
         {"params": [p for name, p in rest if name in decayed], "lr": lr, "weight_decay": weight_decay, "muon": False},
         {"params": [p for name, p in rest if name not in decayed], "lr": lr, "weight_decay": 0.0, "muon": False},
-        {"params": [p for _, p in named if p in encoder], "lr": muon_lr, "weight_decay": weight_decay, "muon": True},
+        {"params": [p for _, p in named if p in matrices], "lr": muon_lr, "weight_decay": weight_decay, "muon": True},
     ]
     return [group for group in groups if group["params"]]

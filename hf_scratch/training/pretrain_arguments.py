@@ -33,6 +33,7 @@ from .optimization import check_optimization
 DEFAULT = "small"  # of recipes/pretraining
 MEASURES = {"mlm": ("mlm_loss", "mlm_accuracy")}
 MEASURES["mlm+nsp"] = (*MEASURES["mlm"], "nsp_loss", "nsp_accuracy")
+MEASURES["mlm+rtd"] = (*MEASURES["mlm"], "rtd_loss", "rtd_precision", "rtd_recall")
 DATA_FLAGS = ("train_file", "dataset_name", "task_name")
 
 
@@ -57,8 +58,19 @@ class PretrainArguments:
     init_from: str | None = field(
         default=None, metadata={"help": "Weights to go on from, BERT's or ours: a folder, a Hub name, or package://NAME/PATH."}
     )
-    objective: Literal["mlm+nsp", "mlm"] = field(
-        default="mlm+nsp", metadata={"help": "Masked tokens and next sentences, as BERT; or masked tokens alone."}
+    objective: Literal["mlm+nsp", "mlm", "mlm+rtd"] = field(
+        default="mlm+nsp",
+        metadata={
+            "help": "Masked tokens with next sentences, as BERT; or alone; or with replaced token detection, as ELECTRA: a "
+            "small generator replaces some tokens, and the encoder tells which."
+        },
+    )
+    generator_layers: int | None = field(
+        default=None,
+        metadata={"help": "With --objective mlm+rtd: layers of the generator; a quarter of the encoder's by default."},
+    )
+    detection_weight: float | None = field(
+        default=None, metadata={"help": "With --objective mlm+rtd: weight of the detection's loss; 10 by default."}
     )
     mlm_probability: float = field(default=0.15, metadata={"help": "Share of the tokens that are chosen."})
     whole_word_mask: bool = field(default=False, metadata={"help": "Choose whole words, not pieces of them."})
@@ -102,8 +114,14 @@ class PretrainArguments:
             raise ValueError(f"--max_seq_length is {self.max_seq_length}, but two segments need room; try 128")
         if not 0 < self.probe_every <= 1:
             raise ValueError(f"--probe_every is {self.probe_every:g}, but a share is above 0 and at most 1; try 0.25")
+        for name in ("generator_layers", "detection_weight"):
+            value = getattr(self, name)
+            if value is not None and self.objective != "mlm+rtd":
+                raise ValueError(f"--{name} {value:g} goes with --objective mlm+rtd only, which has a generator and a detector")
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"--{name} is {value:g}, but it must be above 0; leave it away for the default")
         if self.line_by_line and self.objective != "mlm":
-            raise ValueError("--line_by_line true goes with --objective mlm only; next sentences come from running text")
+            raise ValueError("--line_by_line true goes with --objective mlm only; the others fill inputs from running text")
         self.seconds = read_budget(self.budget) if self.budget else None
         self.evaluate_every = None  # share of the budget
 

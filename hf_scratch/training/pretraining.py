@@ -1,4 +1,4 @@
-"""Pre-training through the Hugging Face Trainer: masked language model, with next sentence prediction or without."""
+"""Pre-training through the Hugging Face Trainer: masked tokens, alone, with next sentences or with replaced ones."""
 
 import math
 from contextlib import nullcontext
@@ -17,6 +17,7 @@ from .faults import FaultsExplained
 from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free
 from .pretraining_model import MaskedPositions
+from .replaced_tokens import ReplacedTokens
 from .sharding import shard_by_layers
 from .stopping import StopOnRequest
 
@@ -52,16 +53,28 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         collate_train: for training rows.
         muon_learning_rate: Muon for the encoder's matrices; None trains all with --optim.
         padding_free: "auto" or "never"; rows that are always full have no padding to spare.
+        replaced_tokens: generator and detector of the model; None asks for masked tokens alone. Wants full rows.
 
     Attributes:
         execution: how padding is treated, in a sentence.
     """
 
-    def __init__(self, *args, masking: Masking, muon_learning_rate: float | None = None, padding_free: str = "auto", **kwargs):
+    def __init__(
+        self,
+        *args,
+        masking: Masking,
+        muon_learning_rate: float | None = None,
+        padding_free: str = "auto",
+        replaced_tokens: ReplacedTokens | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         shard_by_layers(self)
         self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer
         self.masking = masking.to(self.args.device)
+        self.replaced_tokens = replaced_tokens
+        # Of what it trains on, the generator replaces some; held-out rows are those of any other objective.
+        self.masking_of_training = self.masking.hiding_all() if replaced_tokens else self.masking
         self.muon_learning_rate = muon_learning_rate
         self.masked_positions = MaskedPositions(self.model)
         self.padding_free, self.execution = None, "every row is full: there is no padding"
@@ -73,7 +86,8 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
 
     def train(self, *args, **kwargs):
         """Trainer's, padding-free where that spares something."""
-        with self.padding_free or nullcontext():
+        attached = self.replaced_tokens.attached() if self.replaced_tokens else nullcontext()
+        with self.padding_free or nullcontext(), attached:
             return super().train(*args, **kwargs)
 
     def _prepare_inputs(self, inputs):
@@ -88,18 +102,21 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         return f"document {row} ({self.processing_class.decode(tokens)} ...)"
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean loss of the masked tokens, plus the mean of next sentences if their labels are there."""
+        """Mean loss of the masked tokens, plus the means of next sentences and of replaced tokens where these are asked."""
         ids, labels = inputs["input_ids"], inputs.get("labels")
+        more = {}
         if labels is None:
-            ids, positions, labels = self.masking(ids)
+            ids, positions, labels = self.masking_of_training(ids)
             if ids.device.type == "cpu":  # an accelerator would have to wait until their number is known
                 asked = labels != IGNORED
                 positions, labels = positions[asked], labels[asked]
+            if self.replaced_tokens:
+                more = {"original": inputs["input_ids"], "positions": positions.flatten()}
         else:
             positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
         inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}
-        with self.masked_positions.only(positions):
-            outputs = model(**inputs)
+        with nullcontext() if more else self.masked_positions.only(positions):
+            outputs = model(**inputs, **more)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def hold(self, rows: SegmentRows, collate: SegmentCollator, size: int):
@@ -120,13 +137,22 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         return results | {"eval_pseudo_perplexity": math.exp(single["single_mlm_loss"])}
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """Sums a row, `(B, 5)`, in place of logits that would fill the memory; `sums_of_rows` says which."""
+        """Sums a row, `(B, 5)` or `(B, 10)`, in place of logits that would fill the memory; see both `sums_of_rows`."""
         inputs = self._prepare_inputs(inputs)
         explained = self.memory_explained(inputs, training=False)
         with explained, torch.no_grad(), self.compute_loss_context_manager(), self.padding_free or nullcontext():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-        sums = sums_of_rows(outputs, inputs["labels"], inputs.get("next_sentence_label"))
+            sums = sums_of_rows(outputs, inputs["labels"], inputs.get("next_sentence_label"))
+            if self.replaced_tokens:
+                sums = torch.cat([sums, self.sums_of_replaced(inputs)], dim=1)
         return loss.detach(), sums, torch.zeros(len(sums), device=sums.device)
+
+    def sums_of_replaced(self, inputs) -> torch.Tensor:
+        """How a held-out batch is judged; the generator's draws are the same at every evaluation by as many processes."""
+        draws = torch.Generator(self.args.device).manual_seed(self.args.seed)
+        ids = inputs["input_ids"]
+        positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
+        return self.replaced_tokens.sums_of_rows(ids, positions, inputs["labels"], inputs.get("attention_mask"), draws)
 
     def get_train_dataloader(self):
         """Trainer's; a compiled model gets batches of one shape only, for another one would be compiled anew."""
@@ -145,7 +171,8 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             return super().create_optimizer() if model is None else super().create_optimizer(model)
         model, args = self.model if model is None else model, self.args
         decayed = set(self.get_decay_parameter_names(model))
-        groups = parameter_groups(model, decayed, args.learning_rate, self.muon_learning_rate, args.weight_decay)
+        encoders = [model.base_model, *([self.replaced_tokens.generator] if self.replaced_tokens else [])]
+        groups = parameter_groups(model, encoders, decayed, args.learning_rate, self.muon_learning_rate, args.weight_decay)
         fused = True if args.device.type == "cuda" else None
         self.optimizer = MuonAdamW(groups, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon, fused=fused)
         return self.optimizer
@@ -209,8 +236,11 @@ def sums_of_rows(outputs, labels: torch.Tensor, next_labels: torch.Tensor | None
 
 def metrics_of_sums(prediction) -> dict[str, float]:
     """`compute_metrics` of the Trainer: means over all held-out rows."""
-    asked, loss, right, next_loss, next_right = prediction.predictions.astype("float64").T
+    asked, loss, right, next_loss, next_right, *detection = prediction.predictions.astype("float64").T
     metrics = {"mlm_loss": loss.sum() / asked.sum(), "mlm_accuracy": right.sum() / asked.sum()}
     if not math.isnan(next_loss[0]):
         metrics |= {"nsp_loss": next_loss.mean(), "nsp_accuracy": next_right.mean()}
+    if detection:
+        visible, loss, replaced, called, found = (sums.sum() for sums in detection)
+        metrics |= {"rtd_loss": loss / visible, "rtd_precision": found / max(called, 1), "rtd_recall": found / max(replaced, 1)}
     return {name: float(value) for name, value in metrics.items()}

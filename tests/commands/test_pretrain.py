@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 import run_glue_style
@@ -85,6 +86,35 @@ def test_bert_by_the_same_command_then_further_on_other_text(quick, flags, tmp_p
         assert torch.equal(further.state_dict()[name], tensor), name
     vocabularies = [AutoTokenizer.from_pretrained(tmp_path / name).get_vocab() for name in ("run", "further")]
     assert vocabularies[0] == vocabularies[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["scratch", "bert"])
+def test_replaced_tokens_leave_a_masked_language_model_and_their_numbers(flags, tmp_path, kind, capsys):
+    overrides = flags.index("--config_overrides") + 1
+    flags[overrides] = flags[overrides].replace("layers=1", "layers=2")
+    more = ["--objective", "mlm+rtd", "--model_type", kind, "--eval_strategy", "epoch", "--num_train_epochs", "2"]
+    assert main([*flags, *more, "--probe", write_task(tmp_path), "--probe_flags=--num_train_epochs 1 --use_cpu"]) == 0
+    folder = tmp_path / "run"
+    weights = load_file(folder / "model.safetensors")
+    assert weights and not any("replaced" in name or "detect" in name for name in weights)
+    record, results = (json.loads((folder / name).read_text()) for name in ("run.json", "all_results.json"))
+    assert record["parameters"] == AutoModelForMaskedLM.from_pretrained(folder).num_parameters()
+    assert 0 <= results["eval_rtd_recall"] <= 1 and results["eval_rtd_loss"] > 0
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    assert len([entry for entry in history if "eval_rtd_recall" in entry]) == 3
+    for page in ("report/report.html", "README.md"):
+        assert "replaced tokens: recall" in (folder / page).read_text("utf-8"), page
+    assert "a generator and a detector of" in capsys.readouterr().out
+    proof = json.loads((folder / "roundtrip.json").read_text())
+    assert all(value for key, value in proof.items() if key.endswith("_equal"))
+
+
+def write_task(folder: Path) -> str:
+    """A table of texts with labels."""
+    path = folder / "task.csv"
+    path.write_text("text,label\n" + "".join(f"the {'cat' if i % 2 else 'dog'} sat {i},{i % 2}\n" for i in range(40)))
+    return str(path)
 
 
 @pytest.mark.slow

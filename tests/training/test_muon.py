@@ -106,7 +106,7 @@ def test_muon_gets_the_encoders_matrices_and_adamw_all_the_rest():
     sizes = {"vocab_size": 31, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 17}
     model = ScratchForMaskedLM(ScratchConfig(**sizes))
     names = {id(p): name for name, p in model.named_parameters()}
-    groups = parameter_groups(model, {"mlm_head.dense.weight"}, lr=1e-3, muon_lr=0.02, weight_decay=0.1)
+    groups = parameter_groups(model, [model.scratch], {"mlm_head.dense.weight"}, lr=1e-3, muon_lr=0.02, weight_decay=0.1)
     named = {tuple(sorted(names[id(p)] for p in group["params"])): group for group in groups}
     assert sum(len(group["params"]) for group in groups) == len(names)
     (muon,) = (names for names, group in named.items() if group["muon"])
