@@ -106,6 +106,8 @@ class ScratchPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _no_split_modules = ["ScratchEmbeddings", "TransformerEncoderBlock"]
     _can_record_outputs = {"hidden_states": TransformerEncoderBlock, "attentions": MultiHeadAttention}
+    # A checkpoint of pre-training holds what serves the training only (training/replaced_tokens.py).
+    _keys_to_ignore_on_load_unexpected = [r"^replaced_tokens\."]
     # Our losses are means over the batch and do not take Trainer's `num_items_in_batch`.
     accepts_loss_kwargs = False
 

@@ -48,7 +48,7 @@ class ReplacedTokens(nn.Module):
         weight: of the detector's loss; None takes WEIGHT.
 
     Raises:
-        UserError: if the model cannot have so many layers.
+        UserError: if the model cannot have so many layers, or its head is more than one module.
     """
 
     def __init__(self, model: PreTrainedModel, mask_id: int, layers: int | None = None, weight: float | None = None):
@@ -67,6 +67,7 @@ class ReplacedTokens(nn.Module):
         self.generator.load_state_dict(model.base_model.state_dict(), strict=False)
         self.generator.set_input_embeddings(nn.Identity())  # it is handed the encoder's vectors
         D = config.hidden_size
+        check_head(self.parts[1], D, model)
         self.detector = nn.Sequential(nn.Linear(D, D), nn.GELU(), nn.Linear(D, 1)).apply(model._init_weights)
         self.to(model.device)
 
@@ -167,6 +168,18 @@ class ReplacedTokens(nn.Module):
         losses, called = self.detect(self.encode(seen, attention_mask), replaced)
         counted = (visible, losses * visible, replaced & visible, called & visible, replaced & called & visible)
         return torch.stack([part.sum(1).float() for part in counted], dim=1)
+
+
+def check_head(head: nn.Module, D: int, model: PreTrainedModel):
+    """Refuse a model that does more than call its head (ELECTRA's own has two, one behind the other)."""
+    try:
+        with torch.no_grad():
+            head(torch.zeros(1, D, device=model.device, dtype=model.dtype))
+    except RuntimeError as error:
+        raise UserError(
+            f"--objective mlm+rtd with {type(model).__name__}, but generator and encoder share a head over hidden states of "
+            f"size {D}, and its head takes others; give --objective mlm, or --model_type scratch or bert"
+        ) from error
 
 
 def pick(hidden, positions):

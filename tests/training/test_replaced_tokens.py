@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
-from transformers import BertConfig, BertForMaskedLM, TrainingArguments
+from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForMaskedLM, TrainingArguments
 
 from hf_scratch import ScratchConfig, ScratchForMaskedLM
 from hf_scratch.data.corpus import from_lengths
@@ -159,6 +160,13 @@ def test_a_generator_that_is_no_smaller_copy_is_refused(layers):
         ReplacedTokens(model_of(), MASK, layers)
 
 
+def test_a_head_of_two_modules_is_refused():
+    sizes = {name: SIZES[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")}
+    model = ElectraForMaskedLM(ElectraConfig(vocab_size=V, embedding_size=7, **sizes))
+    with pytest.raises(UserError, match=r"with ElectraForMaskedLM, but .* states of size 12, .* give --objective mlm, or"):
+        ReplacedTokens(model, MASK)
+
+
 def test_held_out_rows_are_judged_as_by_a_slow_loop(question, monkeypatch):
     model = model_of()
     replaced = ReplacedTokens(model, MASK)
@@ -212,6 +220,16 @@ def test_it_learns_to_tell_what_was_replaced_and_what_was_hidden(tmp_path):
     results = trainer.evaluate_held_out()
     assert results["eval_mlm_accuracy"] > 0.9 > 3 / 7 and results["eval_rtd_loss"] < 0.2
     assert not any(name.startswith("replaced_tokens") for name in trainer.model.state_dict())
+
+
+def test_a_checkpoint_of_it_loads_without_a_word_as_the_plain_model(tmp_path):
+    trainer = trainer_of(tmp_path, max_steps=2, save_strategy="steps", save_steps=2)
+    trainer.train()
+    assert any("replaced_tokens" in name for name in load_file(tmp_path / "checkpoint-2" / "model.safetensors"))
+    model, found = ScratchForMaskedLM.from_pretrained(tmp_path / "checkpoint-2", output_loading_info=True)
+    assert not found["unexpected_keys"] and not found["missing_keys"]
+    for name, weight in trainer.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
 
 
 @pytest.mark.slow
