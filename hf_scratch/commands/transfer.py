@@ -8,6 +8,8 @@ command again keeps what is done. Example:
     hf-scratch transfer runs/pretrained --data mine --tasks mrpc cola --flags "--r_drop 1"
 """
 
+import shlex
+
 from ..screen import show
 
 
@@ -22,8 +24,6 @@ def add_arguments(parser):
 
 
 def run(args) -> int:
-    import shlex
-
     from ..results import transfer
 
     runs = transfer.runs_of(args.encoder, args.data, args.tasks, args.seeds, shlex.split(args.flags))

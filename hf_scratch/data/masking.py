@@ -70,8 +70,7 @@ class Masking:
         if self.continuing is not None:
             chosen &= score.gather(1, columns) >= 1
         labels = input_ids.gather(1, columns).masked_fill(~chosen, IGNORED)
-        positions = columns + torch.arange(B, device=input_ids.device)[:, None] * T
-        return self.treat(input_ids, columns, chosen, generator), positions, labels
+        return self.treat(input_ids, columns, chosen, generator), in_flattened(columns, T), labels
 
     def treat(self, input_ids, columns, chosen, generator):
         """80 % [MASK], 10 % a random token, 10 % as it was; what was not chosen stays."""
@@ -103,6 +102,11 @@ class Masking:
             taken = taken.scatter(1, ranks, fits | taken.gather(1, ranks))
             left = wanted - torch.where(taken, sizes, 0).sum(1)
         return taken.gather(1, word).float()
+
+
+def in_flattened(columns: torch.Tensor, T: int) -> torch.Tensor:
+    """Where columns `(B, K)` of a batch `(B, T)` are in the flattened batch, `(B, K)`."""
+    return columns + torch.arange(len(columns), device=columns.device)[:, None] * T
 
 
 def masking_for(tokenizer, probability: float = 0.15, whole_words: bool = False) -> Masking:

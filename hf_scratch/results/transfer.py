@@ -9,28 +9,28 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
+from ..data.cache import digest_of_files
+from ..data.sources import resolve_address
 from ..errors import UserError, closest
-from ..training.arguments import RECIPES, Parser
+from ..training import launch
+from ..training.arguments import RECIPES, Parser, parse_arguments
 from ..training.disk import replace_json
 from ..training.steps import STOPPED
+from .metrics import METRICS as KNOWN
 from .outcome import PREFIXES
 
 FOLDER = RECIPES / "transfer"
 METRICS = {"cola": "matthews_correlation"}  # and accuracy of the others
-OWN = {
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "recipe",
-    "model_name_or_path",
+OWN = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "recipe", "model_name_or_path"} | {
     "seed",
     "seeds",
     "dry_run",
 }
+WEIGHTS = ("config.json", "*.safetensors", "*.bin", "tokenizer*", "vocab*")  # of an encoder: what a fine-tuning reads
 KINDS = ("parquet", "csv", "tsv", "jsonl")
 FILE = "transfer.json"
 
@@ -43,11 +43,13 @@ class TransferRun:
         task: name of its recipe.
         seed: of its head and its batches.
         flags: for run_glue_style.py, without --seed and --output_dir.
+        read: digest of the encoder's and the rows' files, as far as they are on this disk.
     """
 
     task: str
     seed: int
     flags: tuple[str, ...]
+    read: str = ""
 
     @property
     def name(self) -> str:
@@ -73,9 +75,6 @@ def runs_of(encoder: str, data: str | None, tasks: list[str] | None, seeds: int,
     Raises:
         UserError: if a task or its rows are not there, or a flag is the command's own.
     """
-    from ..training.arguments import parse_arguments
-    from .metrics import METRICS as KNOWN
-
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}, but each task is fine-tuned at least once; 3 show the spread")
     known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -84,24 +83,33 @@ def runs_of(encoder: str, data: str | None, tasks: list[str] | None, seeds: int,
             raise UserError(f"--tasks {name}: there is no such task.{closest(name, known)} They are {', '.join(known)}")
     for name in sorted(Parser().given(flags) & OWN):
         raise UserError(f'--flags "... --{name} ...", but each run gets its --{name} from the command; leave it away')
-    runs = []
-    for seed in range(seeds):
-        for task in tasks or known:
-            begin = ["--recipe", str(FOLDER / f"{task}.yaml"), "--model_name_or_path", encoder]
-            words = (*begin, *(rows_of(task, data) if data else ()), *flags)
-            if not seed:
-                parse_arguments(list(words), KNOWN)  # what is wrong in a flag is said before anything runs
-            runs.append(TransferRun(task, seed, words))
-    return runs
+    firsts = []
+    weights = digest_of_weights(encoder)
+    for task in tasks or known:
+        words = ["--recipe", str(FOLDER / f"{task}.yaml"), "--model_name_or_path", encoder]
+        files = files_of(task, data) if data else ()
+        words += [
+            word for flag, file in zip(("--train_file", "--validation_file"), files, strict=False) for word in (flag, str(file))
+        ]
+        parse_arguments([*words, *flags], KNOWN)  # what is wrong in a flag is said before anything runs
+        rows = digest_of_files(Path(data), files) if files else ""
+        firsts.append(TransferRun(task, 0, (*words, *flags), f"{weights} {rows}"))
+    return [replace(first, seed=seed) for seed in range(seeds) for first in firsts]
 
 
-def rows_of(task: str, data: str) -> list[str]:
-    """The flags that name a task's files; those of yelp serve yelp_1000 too."""
+def digest_of_weights(encoder: str) -> str:
+    """Of an encoder on this disk; nothing of one on the Hub."""
+    folder = Path(resolve_address(encoder))
+    return digest_of_files(folder, {file for name in WEIGHTS for file in folder.glob(name)}) if folder.is_dir() else ""
+
+
+def files_of(task: str, data: str) -> list[Path]:
+    """A task's files of training and validation; those of yelp serve yelp_1000 too."""
     for folder in (Path(data, task), Path(data, task.split("_")[0])):
         for kind in KINDS:
             files = [folder / f"{part}.{kind}" for part in ("train", "validation")]
             if all(file.is_file() for file in files):
-                return ["--train_file", str(files[0]), "--validation_file", str(files[1])]
+                return files
     raise UserError(
         f"--data {data} holds no rows of {task}: {Path(data, task)} must hold train and validation, each as one of "
         f"{', '.join(KINDS)}; put them there, or leave the task away by --tasks"
@@ -135,13 +143,13 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def score_of(self, run: TransferRun) -> float | None:
-        """Of a run that is done with the same flags."""
+        """Of a run that is done with the same flags, from the same weights and rows."""
         found = self.content["runs"].get(run.name, {})
-        return found.get("score") if found.get("flags") == list(run.flags) else None
+        return found["score"] if (found.get("flags"), found.get("read")) == (list(run.flags), run.read) else None
 
     def keep(self, run: TransferRun, found: dict):
         """Write it down at once, whole."""
-        self.content["runs"][run.name] = {"flags": list(run.flags), "metric": run.metric, **found}
+        self.content["runs"][run.name] = {"flags": list(run.flags), "read": run.read, "metric": run.metric, **found}
         replace_json(self.path, self.content)
 
     def scores(self, runs: list[TransferRun]) -> dict[str, tuple[str, list[float]]]:
@@ -213,8 +221,6 @@ def workers_of(processes: int | None) -> tuple[list[str], int]:
 
 def begin(places):
     """What a process does first: take its device, and see to it that it ends with the command."""
-    from ..training import launch
-
     place = places.get()
     if place:
         os.environ["CUDA_VISIBLE_DEVICES"] = place

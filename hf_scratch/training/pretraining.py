@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
-from ..data.masking import IGNORED, Masking
+from ..data.masking import IGNORED, Masking, in_flattened
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
 from .budget import Budget, budget_scheduler
 from .checkpoints import WholeCheckpoints
@@ -35,7 +35,7 @@ class MaskedRows(Dataset):
 
     def __init__(self, inputs: dict[str, torch.Tensor], masking: Masking, seed: int):
         ids, positions, labels = masking(inputs["input_ids"], torch.Generator().manual_seed(seed))
-        columns = positions - torch.arange(len(ids))[:, None] * ids.shape[1]
+        columns = positions % ids.shape[1]
         self.tensors = {**inputs, "input_ids": ids, "columns": columns, "labels": labels}
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             if self.replaced_tokens:
                 more = {"original": inputs["input_ids"], "positions": positions.flatten()}
         else:
-            positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
+            positions = in_flattened(inputs["columns"], ids.shape[1])
         inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}
         with nullcontext() if more else self.masked_positions.only(positions):
             outputs = model(**inputs, **more)
@@ -151,7 +151,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         """How a held-out batch is judged; the generator's draws are the same at every evaluation by as many processes."""
         draws = torch.Generator(self.args.device).manual_seed(self.args.seed)
         ids = inputs["input_ids"]
-        positions = inputs["columns"] + torch.arange(len(ids), device=ids.device)[:, None] * ids.shape[1]
+        positions = in_flattened(inputs["columns"], ids.shape[1])
         return self.replaced_tokens.sums_of_rows(ids, positions, inputs["labels"], inputs.get("attention_mask"), draws)
 
     def get_train_dataloader(self):

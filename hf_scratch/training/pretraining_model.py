@@ -71,7 +71,7 @@ class MaskedPositions:
         if self.positions is None:
             return None
         hidden, *rest = args
-        return (hidden.flatten(0, -2).index_select(0, self.positions), *rest)  # (B, T, D) -> (M, D)
+        return (pick(hidden, self.positions), *rest)
 
     @contextmanager
     def only(self, positions: torch.Tensor):
@@ -81,6 +81,11 @@ class MaskedPositions:
             yield
         finally:
             self.positions = None
+
+
+def pick(hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """`(B, T, D)` and positions `(M,)` of the flattened batch -> `(M, D)`."""
+    return hidden.flatten(0, -2).index_select(0, positions)
 
 
 def head_of(model: nn.Module) -> nn.Module:

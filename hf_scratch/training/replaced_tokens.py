@@ -18,7 +18,8 @@ from transformers.utils import ModelOutput
 
 from ..data.masking import IGNORED
 from ..errors import UserError
-from .pretraining_model import head_of
+from ..model.modeling_scratch import mean_cross_entropy
+from .pretraining_model import head_of, pick
 
 NAME = "replaced_tokens"  # of the module within the model, while it trains
 WEIGHT = 10.0  # of the detector's loss: of 10 and 30 the better after 150 seconds of one GPU (README, Results)
@@ -104,8 +105,8 @@ class ReplacedTokens(nn.Module):
         guesses = self.guess(input_ids, positions, attention_mask)  # (M, V)
         seen = self.replace(guesses.detach(), positions, labels, original)
         hidden = self.encode(seen, attention_mask)
-        mlm_loss = mean_loss(head(pick(hidden, positions)), labels)
-        generator_loss = mean_loss(guesses, labels)
+        mlm_loss = mean_cross_entropy(head(pick(hidden, positions)), labels)
+        generator_loss = mean_cross_entropy(guesses, labels)
         visible = self.visible(seen, attention_mask)
         detection, _ = self.detect(hidden, seen != original)
         detection_loss = (detection * visible).sum() / visible.sum()
@@ -180,11 +181,3 @@ def check_head(head: nn.Module, D: int, model: PreTrainedModel):
             f"--objective mlm+rtd with {type(model).__name__}, but generator and encoder share a head over hidden states of "
             f"size {D}, and its head takes others; give --objective mlm, or --model_type scratch or bert"
         ) from error
-
-
-def pick(hidden, positions):
-    return hidden.flatten(0, -2).index_select(0, positions)  # (B, T, D) -> (M, D)
-
-
-def mean_loss(logits, labels):
-    return nn.functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)

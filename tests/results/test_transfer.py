@@ -28,6 +28,22 @@ def test_seeds_come_one_after_the_other_and_yelps_rows_serve_both(tmp_path):
     assert str(tmp_path / "yelp" / "train.parquet") in runs[0].flags and runs[0].flags[-2:] == ("--r_drop", "1")
 
 
+@pytest.mark.parametrize("changed", ["encoder/model.safetensors", "mrpc/train.csv"])
+def test_other_weights_or_rows_under_the_same_names_are_told(tmp_path, changed):
+    for name in ("encoder/config.json", "encoder/model.safetensors", "mrpc/train.csv", "mrpc/validation.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+
+    def read():
+        return [run.read for run in transfer.runs_of(str(tmp_path / "encoder"), str(tmp_path), ["mrpc"], 2, [])]
+
+    before = read()
+    (tmp_path / "encoder" / "run.json").write_text("no part of it")
+    assert read() == before and before[0] == before[1]
+    (tmp_path / changed).write_text("[]")  # as long
+    assert read()[0] != before[0]
+
+
 def test_scores_are_of_the_same_flags_only(tmp_path):
     record = Record(str(tmp_path / "table"), "mine")
     runs = [TransferRun("mrpc", seed, ("--r_drop", "1")) for seed in (0, 1, 2)]
@@ -36,6 +52,7 @@ def test_scores_are_of_the_same_flags_only(tmp_path):
     again = Record(str(tmp_path / "table"), "mine")
     assert again.scores(runs) == {"mrpc": ("accuracy", [0.75, 0.7])}
     assert again.score_of(TransferRun("mrpc", 0, ())) is None
+    assert again.score_of(TransferRun("mrpc", 0, ("--r_drop", "1"), "other weights")) is None
     assert transfer.markdown(again.scores(runs)).splitlines()[-1] == "| mrpc | accuracy | 72.5 | 75.0 70.0 |"
 
 
