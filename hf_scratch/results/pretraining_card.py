@@ -11,7 +11,7 @@ from .pretraining_report import MEASURES, corpus_name, number, objective
 from .run import Run, read_run
 
 PICTURES = {
-    "loss": "Loss in training, and on held-out documents",
+    "loss": "Loss over the steps of training",
     "mlm_accuracy": "Masked tokens that are told right",
     "nsp_accuracy": "Next sentences that are told right",
     "rtd_recall": "Replaced tokens that are told",

@@ -23,6 +23,8 @@ OBJECTIVES = {
     "mlm+nsp": "masked tokens and next sentences",
     "mlm+rtd": "masked tokens and replaced tokens",
 }
+TREATED = "80% masked, 10% replaced, 10% left"  # of the chosen tokens, as BERT does
+GENERATED = "half masked, half in the generator's words"
 PROBED = ("probe_accuracy", "probe_micro_f1", "probe_pearson")  # one of them leads a probe's metrics
 SHARES = ("accuracy", "f1")
 
@@ -50,6 +52,11 @@ def objective(run: Run) -> str:
     return OBJECTIVES.get(run.argument("pretrain", "objective"), "masked tokens")
 
 
+def has_generator(run: Run) -> bool:
+    """Whether some tokens were replaced by a generator, and had to be found."""
+    return run.argument("pretrain", "objective") == "mlm+rtd"
+
+
 def number(value: float, is_share: bool) -> str:
     """'45.3 %', '2.583'."""
     return f"{100 * value:.3g} %" if is_share else f"{value:,.4g}"
@@ -65,14 +72,19 @@ def held_out(run: Run, figures: dict) -> dict:
             rows.append((words, number(run.results[key], is_share), chance))
     if not rows:
         raise Missing("nothing was measured on held-out documents yet")
-    return {"rows": rows, "inputs": run.results.get("eval_samples"), "objective": objective(run)}
+    ignorance = "takes all tokens of the vocabulary for equally likely"
+    ignorance += ", and tosses a coin for the sentences" if "eval_nsp_loss" in run.results else ""
+    return {"rows": rows, "inputs": run.results.get("eval_samples"), "objective": objective(run), "ignorance": ignorance}
 
 
 def learning(run: Run, figures: dict) -> dict:
     """Loss, accuracies and the learning rate over steps."""
     if not run.history:
         raise Missing("trainer_state.json holds no history")
-    losses = {"training": run.curve("loss"), "held out": run.curve("eval_loss")}
+    losses, told = {"training": run.curve("loss")}, "in training: masked tokens, the generator's, and which ones it replaced"
+    if not has_generator(run):  # held-out rows have the loss of masked tokens alone
+        losses["held out"] = run.curve("eval_loss")
+        told = f"in training and on held-out documents: {objective(run).replace(' and ', ' plus ')}"
     if losses := {name: line for name, line in losses.items() if line}:
         figures["loss"] = plots.curves(losses, "loss")
     for key in ("mlm_loss", "mlm_accuracy", "nsp_accuracy", "rtd_recall"):
@@ -83,7 +95,7 @@ def learning(run: Run, figures: dict) -> dict:
             figures[key] = plots.curves({"": [(step, scale * value) for step, value in line]}, words + " (%)" * is_share)
     if run.curve("learning_rate"):
         figures["learning_rate"] = plots.schedule(run.curve("learning_rate"))
-    return {"sum": objective(run).replace(" and ", " plus ")}
+    return {"told": told}
 
 
 def probes(run: Run, figures: dict) -> dict:
@@ -110,7 +122,7 @@ def corpus(run: Run, figures: dict) -> dict:
     hidden = f"{flags['mlm_probability']:.0%} of the tokens" + (", whole words" if flags.get("whole_word_mask") else "")
     facts = {
         "learnt": objective(run),
-        "hidden": f"{hidden}: 80% masked, 10% replaced, 10% left",
+        "hidden": f"{hidden}: {GENERATED if has_generator(run) else TREATED}",
         "an input": f"up to {told['length']:,} tokens, {told['filled']:.0%} full on average",
         "an epoch": f"{told['inputs']:,} inputs",
         "read": f"{run.state['epoch']:.3g} epochs" if run.state.get("epoch") else "",

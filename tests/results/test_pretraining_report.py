@@ -35,8 +35,25 @@ def test_the_numbers_are_those_of_the_files(made):
     assert "masked tokens: loss 2.583 4.605" in shown and "next sentence: accuracy 88 % 50 %" in shown  # ln 100, a coin
     assert "pseudo-perplexity 13.7 100" in shown and "on 61 held-out inputs" in shown
     assert "to learn from 97 211 3,001" in shown and "15% of the tokens, whole words" in shown and "2,114" in shown
+    assert "tosses a coin for the sentences" in shown and "80% masked, 10% replaced, 10% left" in shown
     assert "1.5 epochs" in shown and "75 %" in shown and "made_up" in shown
     assert '<script>alert("x")</script> & \\x1b[31m\\u202e' in shown
+
+
+def test_a_page_of_replaced_tokens_tells_how_they_came_and_mixes_no_losses(unseen, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(plots, "curves", lambda lines, words: drawn.setdefault(words, set(lines)))
+    folder = make_pretraining(tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    record["arguments"]["pretrain"]["objective"] = "mlm+rtd"
+    (folder / "run.json").write_text(json.dumps(record))
+    results = json.loads((folder / "all_results.json").read_text())
+    results = {name: value for name, value in results.items() if "nsp" not in name}
+    (folder / "all_results.json").write_text(json.dumps(results | {"eval_rtd_loss": 0.25, "eval_rtd_recall": 0.5}))
+    shown = words_of(write_report(str(folder)).read_text("utf-8"))
+    assert drawn["loss"] == {"training"}
+    assert "whole words: half masked, half in the generator's words" in shown and "10% left" not in shown
+    assert "replaced tokens: loss 0.25 –" in shown and "replaced tokens: recall 50 % –" in shown and "a coin" not in shown
 
 
 def test_the_same_files_give_the_same_page_and_a_shared_one_has_no_path(made):
