@@ -242,7 +242,7 @@ def share(args, trainer, tokenizer, texts, results, started: float, say):
         certificate.certify(folder, trainer.whole or trainer.model, tokenizer, texts)
     say("  reloaded elsewhere: weights and outputs equal to the last bit")
     spent = {"seconds": round(time.perf_counter() - started, 1), "seconds_of": say.seconds, "memory": facts.peak_memory()}
-    files.write_record(folder, results=results, notes=say.notes, **spent)
+    files.write_record(folder, results=results, notes=say.notes, execution=trainer.execution, **spent)
     with say.step("write the report"):
         write_report(folder)
         write_card(folder)

@@ -452,14 +452,16 @@ def settle_training(training: TrainingArguments, given: set[str]):
 
 
 def settle_compilation(speed: SpeedArguments, training: TrainingArguments, given: set[str]):
-    """--torch_compile is ours: Trainer would compile the whole model anew for every shape of a padded batch.
-
-    Who names a backend or a mode of Trainer's means Trainer's.
-    """
+    """--torch_compile is ours, but who names a backend or a mode of Trainer's means Trainer's."""
     if "torch_compile" in given and not given & {"torch_compile_backend", "torch_compile_mode"}:
         speed.torch_compile = training.torch_compile
-        training.torch_compile, training.torch_compile_backend = False, None  # accelerate compiles where a backend is named
-        os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)
+        take_compilation(training)
+
+
+def take_compilation(args: TrainingArguments):
+    """--torch_compile is ours from here on: Trainer would compile the whole model anew for every shape of a padded batch."""
+    args.torch_compile, args.torch_compile_backend = False, None  # accelerate compiles where a backend is named
+    os.environ.pop("ACCELERATE_DYNAMO_BACKEND", None)
 
 
 def settle_evaluation(speed: SpeedArguments, training: TrainingArguments, given: set[str]):

@@ -8,6 +8,7 @@ backward, it is launched at once.
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -94,10 +95,19 @@ class Compilation(TrainerCallback):
         longest: tokens of the longest text.
         records: whether small steps may become CUDA graphs.
         least_seconds: that the run must still last.
+        seconds_left: of a run that a clock ends; None counts its steps.
     """
 
-    def __init__(self, free: PaddingFree, longest: int, records: bool = True, least_seconds: float = LEAST_SECONDS):
+    def __init__(
+        self,
+        free: PaddingFree,
+        longest: int,
+        records: bool = True,
+        least_seconds: float = LEAST_SECONDS,
+        seconds_left: Callable[[], float] | None = None,
+    ):
         self.free, self.longest, self.records, self.least_seconds = free, longest, records, least_seconds
+        self.seconds_left = seconds_left
         self.line = "compiled where that pays: steps are timed first"
         self.phase, self.times = "plain", []
         self.plain = self.started = None
@@ -121,7 +131,8 @@ class Compilation(TrainerCallback):
         self.times = []
         if self.phase == "plain":
             self.plain = seconds / tokens
-            self.judge_plain((state.max_steps - state.global_step) * seconds, tokens / args.gradient_accumulation_steps)
+            left = self.seconds_left() if self.seconds_left else (state.max_steps - state.global_step) * seconds
+            self.judge_plain(left, tokens / args.gradient_accumulation_steps)
         else:
             self.judge_compiled(seconds / tokens, tokens)
         if self.phase is None and state.is_world_process_zero:
@@ -204,7 +215,9 @@ def compilations() -> int:
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
-def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, longest: int) -> Compilation | str:
+def choose_compilation(
+    wanted: bool | None, free: PaddingFree | None, args, longest: int, seconds_left: Callable[[], float] | None = None
+) -> Compilation | str:
     """The callback that compiles, or the line that says why not.
 
     Args:
@@ -212,6 +225,7 @@ def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, long
         free: the encoder padding-free, or None.
         args: the `TrainingArguments`.
         longest: tokens of the longest text.
+        seconds_left: of a run that a clock ends.
     """
     if wanted is False:
         return "not compiled, as --torch_compile false asks"
@@ -222,7 +236,7 @@ def choose_compilation(wanted: bool | None, free: PaddingFree | None, args, long
     if getattr(args, "activation_checkpointing", None) or getattr(args, "gradient_checkpointing", None):
         return "not compiled: activations are recomputed, and the compiler would keep them"
     records = args.world_size == 1 and args.gradient_accumulation_steps == 1
-    return Compilation(free, longest, records)
+    return Compilation(free, longest, records, seconds_left=seconds_left)
 
 
 def why_unproven(free: PaddingFree, args) -> str | None:

@@ -297,7 +297,10 @@ def choose_padding_free(wanted: str, model, args, hides_tokens: bool = False) ->
     """
     if wanted == "never":
         return None, "padding is computed, as --padding_free never asks"
-    if reason := why_padded(model, args, hides_tokens):
+    reason = why_padded(model, args, hides_tokens)
+    if args.torch_compile:
+        reason = reason or "Trainer's torch.compile takes the whole model, and would compile every number of tokens anew"
+    if reason:
         if wanted == "always":
             raise UserError(f"--padding_free always is not possible: {reason}; leave it away, and padding is computed")
         return None, f"padding is computed: {reason}"
@@ -315,8 +318,6 @@ def why_padded(model: PreTrainedModel, args, hides_tokens: bool = False) -> str 
         return "--neftune_noise_alpha scales its noise by the length of a text, and would take the batch for one"
     if args.fsdp or args.deepspeed:
         return "it was not proven with weights that are cut apart (FSDP, DeepSpeed)"
-    if args.torch_compile:
-        return "Trainer's torch.compile takes the whole model, and would compile every number of tokens anew"
     if args.n_gpu > 1:
         return f"one process drives {args.n_gpu} GPUs and would cut batches apart; start one process a GPU with torchrun"
     return None

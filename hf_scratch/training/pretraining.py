@@ -1,7 +1,7 @@
 """Pre-training through the Hugging Face Trainer: masked tokens, alone, with next sentences or with replaced ones."""
 
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -11,11 +11,14 @@ from transformers import Trainer, TrainerCallback
 
 from ..data.masking import IGNORED, Masking, in_flattened
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
+from ..screen import show
+from .arguments import take_compilation
 from .budget import Budget, budget_scheduler
 from .checkpoints import WholeCheckpoints
+from .compilation import Compilation, choose_compilation
 from .faults import FaultsExplained
 from .muon import MuonAdamW, parameter_groups
-from .padding_free import CountTokens, choose_padding_free
+from .padding_free import CountTokens, choose_padding_free, why_padded
 from .pretraining_model import MaskedPositions
 from .replaced_tokens import ReplacedTokens
 from .sharding import shard_by_layers
@@ -52,11 +55,12 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         masking: the rule for training batches; held-out rows come masked.
         collate_train: for training rows.
         muon_learning_rate: Muon for the encoder's matrices; None trains all with --optim.
-        padding_free: "auto" or "never"; rows that are always full have no padding to spare.
+        padding_free: "auto" or "never"; rows that are always full have no padding to spare, and Trainer's own --torch_compile
+            takes them. On a GPU the layers are compiled for what is left of the others.
         replaced_tokens: generator and detector of the model; None asks for masked tokens alone. Wants full rows.
 
     Attributes:
-        execution: how padding is treated, in a sentence.
+        execution: how padding is treated, and what was compiled, in a sentence.
     """
 
     def __init__(
@@ -68,6 +72,10 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         replaced_tokens: ReplacedTokens | None = None,
         **kwargs,
     ):
+        gaps = kwargs["train_dataset"].draw is not full_segments
+        self.compiles_layers = gaps and padding_free == "auto" and can_compile_layers(kwargs["model"], kwargs["args"])
+        if self.compiles_layers:
+            take_compilation(kwargs["args"])
         super().__init__(*args, **kwargs)
         shard_by_layers(self)
         self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer
@@ -78,17 +86,44 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         self.muon_learning_rate = muon_learning_rate
         self.masked_positions = MaskedPositions(self.model)
         self.padding_free, self.execution = None, "every row is full: there is no padding"
-        if self.train_dataset.draw is not full_segments:
+        if gaps:
             wanted = "never" if self.args.torch_compile else padding_free  # compiled, batches have one shape
             self.padding_free, self.execution = choose_padding_free(wanted, self.model, self.args)
         if self.padding_free:
             self.data_collator = CountTokens(self.data_collator)
+        self.compilation: Compilation | None = None
 
     def train(self, *args, **kwargs):
-        """Trainer's, padding-free where that spares something."""
+        """Trainer's, padding-free and compiled where that spares something; the model that it leaves is the plain one."""
         attached = self.replaced_tokens.attached() if self.replaced_tokens else nullcontext()
-        with self.padding_free or nullcontext(), attached:
+        with self.padding_free or nullcontext(), attached, self.layers_compiled():
             return super().train(*args, **kwargs)
+
+    @contextmanager
+    def layers_compiled(self):
+        """Within, steps are timed, plain and compiled, if --torch_compile asks and batches have gaps."""
+        if not self.compiles_layers:
+            yield
+            return
+        left = self.seconds_left if self.budget() else None
+        chosen = choose_compilation(True, self.padding_free, self.args, self.train_dataset.max_length, left)
+        if isinstance(chosen, Compilation):
+            self.compilation = chosen
+            self.add_callback(chosen)
+        elif self.is_world_process_zero():  # who asks for it is told at once
+            show(f"  {chosen}")
+        try:
+            yield
+        finally:
+            if self.compilation:
+                chosen = self.compilation.end()
+                self.remove_callback(self.compilation)
+                self.compilation = None
+            self.execution = f"{self.execution}; {chosen}"
+
+    def seconds_left(self) -> float:
+        """Of a run that a clock ends."""
+        return self.budget().seconds - self.budget().elapsed
 
     def _prepare_inputs(self, inputs):
         """Trainer's inputs, without the numbers of the documents, which no model takes."""
@@ -106,6 +141,8 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         ids, labels = inputs["input_ids"], inputs.get("labels")
         more = {}
         if labels is None:
+            if self.compilation:
+                self.compilation.watch(inputs["num_tokens"])
             ids, positions, labels = self.masking_of_training(ids)
             if ids.device.type == "cpu":  # an accelerator would have to wait until their number is known
                 asked = labels != IGNORED
@@ -206,6 +243,12 @@ class DrawAnew(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Before the epoch's first batch; also where a run goes on."""
         self.rows.set_epoch(int(state.epoch + 1e-6))
+
+
+def can_compile_layers(model, args) -> bool:
+    """Whether --torch_compile can mean the layers, padding-free; who names a backend or a mode means Trainer's, of all."""
+    asked = args.torch_compile and args.torch_compile_backend == "inductor" and args.torch_compile_mode is None
+    return asked and args.device.type == "cuda" and why_padded(model, args) is None
 
 
 def sums_of_rows(outputs, labels: torch.Tensor, next_labels: torch.Tensor | None) -> torch.Tensor:

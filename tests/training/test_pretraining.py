@@ -1,4 +1,6 @@
+import itertools
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,11 @@ from hf_scratch.data.corpus import from_lengths
 from hf_scratch.data.masking import Masking
 from hf_scratch.data.pairs import DRAWS, SegmentCollator, SegmentRows
 from hf_scratch.errors import UserError
+from hf_scratch.training import compilation
+from hf_scratch.training.budget import Budget
+from hf_scratch.training.compilation import Compilation, layers_of
 from hf_scratch.training.muon import MuonAdamW
-from hf_scratch.training.pretraining import DrawAnew, MaskedRows, PretrainingTrainer, metrics_of_sums
+from hf_scratch.training.pretraining import DrawAnew, MaskedRows, PretrainingTrainer, can_compile_layers, metrics_of_sums
 
 V, LENGTH = 61, 23
 SPECIAL = {"cls": 2, "sep": 3, "pad": 0}
@@ -201,3 +206,70 @@ def test_held_out_rows_ask_the_same_at_every_evaluation(corpus, masking):
     inputs = collate(rows.__getitems__(list(range(7))))
     first, again = MaskedRows(inputs, masking, 3), MaskedRows(inputs, masking, 3)
     assert all(torch.equal(first[5][name], again[5][name]) for name in first.tensors) and len(first) == 7
+
+
+def as_on_a_gpu(monkeypatch):
+    """Layers are compiled, by a compiler that takes no time; the steps, plain ones first, take what a clock says."""
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # TrainingArguments writes it: put back afterwards
+    monkeypatch.setattr("hf_scratch.training.pretraining.can_compile_layers", lambda model, args: args.torch_compile)
+    monkeypatch.setattr("hf_scratch.training.pretraining.choose_compilation", compilation_of)
+    monkeypatch.setattr(compilation, "TIMED", 1)
+    # Seconds when a step begins and ends: plain ones, then when compiling begins, and compiled ones.
+    times = itertools.chain([0.0, 2.0] * 4, [0.0], itertools.cycle([0.0, 1.0]))
+    monkeypatch.setattr(compilation, "now", lambda: next(times))
+    compiler, compiled = torch.nn.Module.compile, []
+
+    def compile_eagerly(layer, dynamic):
+        compiled.append(layer)
+        compiler(layer, dynamic=dynamic, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_eagerly)
+    return compiled
+
+
+def compilation_of(wanted, free, args, longest, seconds_left):
+    return Compilation(free, longest, records=False, seconds_left=seconds_left, least_seconds=5.0)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, while it traces
+def test_pairs_are_compiled_layer_by_layer_and_learn_the_same(corpus, masking, tmp_path, monkeypatch):
+    plain = trainer_of(corpus, masking, tmp_path / "plain", max_steps=13)
+    plain.train()
+    compiled = as_on_a_gpu(monkeypatch)
+    trainer = trainer_of(corpus, masking, tmp_path / "compiled", max_steps=13, torch_compile=True)
+    assert trainer.accelerator.state.dynamo_plugin.backend.name == "NO"  # accelerate leaves the whole model as it is
+    trainer.train()
+    assert compiled == list(layers_of(trainer.model.base_model))
+    said = re.match("padding-free: only real tokens are computed; compiled: a step of ([0-9]+) tokens", trainer.execution)
+    assert 17 * 7 < int(said[1]) < 17 * LENGTH  # of 17 rows, padding not counted
+    losses = [[entry["loss"] for entry in run.state.log_history if "loss" in entry] for run in (plain, trainer)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5) and len(losses[0]) == 13
+    assert trainer.compilation is None and compiled[0]._compiled_call_impl is None  # the model leaves as it came
+
+
+def test_a_budget_that_soon_ends_is_not_worth_compiling(corpus, masking, tmp_path, monkeypatch):
+    compiled = as_on_a_gpu(monkeypatch)
+    trainer = trainer_of(corpus, masking, tmp_path, max_steps=10**8, torch_compile=True)
+    trainer.add_callback(Budget(7.0, clock=itertools.count(0.5).__next__))
+    trainer.train()
+    assert not compiled and "before compiling would have paid" in trainer.execution
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "layers"),
+    [
+        ("cuda", {"torch_compile": True}, True),
+        ("cuda", {}, False),
+        ("cpu", {"torch_compile": True}, False),
+        ("cuda", {"torch_compile": True, "torch_compile_mode": "default"}, False),
+        ("cuda", {"torch_compile_backend": "aot_eager"}, False),
+        ("cuda", {"torch_compile": True, "neftune_noise_alpha": 3.0}, False),  # padding has to be computed
+    ],
+)
+def test_layers_are_compiled_on_a_gpu_unless_a_backend_or_mode_of_trainers_is_named(monkeypatch, device, flags, layers):
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_MODE", "default")
+    args = TrainingArguments("unused", report_to=[], **flags)
+    monkeypatch.setattr(TrainingArguments, "device", torch.device(device))
+    monkeypatch.setattr("hf_scratch.training.padding_free.why_not_on_cuda", lambda *_: None)
+    assert bool(can_compile_layers(ScratchForPreTraining(ScratchConfig(**SIZES)), args)) is layers
