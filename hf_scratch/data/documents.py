@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset, Value, concatenate_datasets
 
 from ..errors import UserError, closest
-from .columns import TEXT_NAMES
+from .columns import PAIR_NAMES, TEXT_NAMES
 from .sources import kind_of, load_data_set, load_file
 from .tasks import Task
 
@@ -41,15 +41,20 @@ def read_data_set(name: str, config: str | None, column: str | None = None) -> D
 def documents_of(rows: Dataset, name: str, column: str | None = None) -> Dataset:
     """One document a row, in the column `text`; of a txt file, one between blank lines, or one a line where there is none.
 
+    A pair of texts, as a task's table holds it, is one document of two lines.
+
     Args:
         rows: as they were read.
         name: of their file, for messages.
-        column: that holds the text; found by its usual name, or as the only column of strings.
+        column: that holds the text; found by its usual name or names, or as the only column of strings.
 
     Raises:
         UserError: if there is no such column, or no text in it.
     """
-    rows = rows.select_columns([text_column(rows, name, column)])
+    found = text_columns(rows, name, column)
+    rows = rows.select_columns(list(found))
+    if len(found) > 1:
+        rows = rows.map(lines_of_pairs, batched=True, input_columns=list(found), remove_columns=list(found))
     rows = rows.rename_column(rows.column_names[0], "text") if rows.column_names != ["text"] else rows
     if kind_of(PurePath(name)).removesuffix(".gz") == ".txt":
         rows = paragraphs_to_documents(rows)
@@ -59,9 +64,10 @@ def documents_of(rows: Dataset, name: str, column: str | None = None) -> Dataset
     return rows
 
 
-def text_column(rows: Dataset, name: str, column: str | None) -> str:
+def text_columns(rows: Dataset, name: str, column: str | None) -> tuple[str, ...]:
+    """The column of the text, or the two of a pair; the same that a fine-tuning finds."""
     strings = [key for key, value in rows.features.items() if isinstance(value, Value) and "string" in value.dtype]
-    usual = [key for key in TEXT_NAMES if key in strings]
+    usual = [pair for pair in PAIR_NAMES if set(pair) <= set(strings)] + [(key,) for key in TEXT_NAMES if key in strings]
     if column and column not in strings:
         raise UserError(
             f"{name}: there is no column of text called {column!r}; they are {', '.join(strings) or 'none'}."
@@ -72,7 +78,12 @@ def text_column(rows: Dataset, name: str, column: str | None) -> str:
             f"{name}: the text column cannot be told among {', '.join(strings) or 'no columns of text'}; name it with "
             "--text_column_name"
         )
-    return column or (usual or strings)[0]
+    return (column,) if column else (usual or [(strings[0],)])[0]
+
+
+def lines_of_pairs(firsts: list[str | None], seconds: list[str | None]) -> dict[str, list[str]]:
+    """Pairs of texts -> documents of two lines."""
+    return {"text": ["\n".join(filter(None, pair)) for pair in zip(firsts, seconds, strict=True)]}
 
 
 def paragraphs_to_documents(rows: Dataset) -> Dataset:

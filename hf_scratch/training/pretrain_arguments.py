@@ -51,7 +51,7 @@ class PretrainArguments:
     task_name: list[str] | None = field(
         default=None, metadata={"help": "Texts of the training parts of tasks, as run_glue_style.py carves them."}
     )
-    text_column_name: str | None = field(default=None, metadata={"help": "The column of text; `text` by default."})
+    text_column_name: str | None = field(default=None, metadata={"help": "The column of text; its usual name by default, or both names of a pair."})
     recipe: str | None = field(
         default=None, metadata={"help": "A recipe of hf_scratch/recipes/pretraining, or a file of flags."}
     )

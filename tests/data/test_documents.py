@@ -41,6 +41,12 @@ def test_documents_of_a_table_are_its_rows(tmp_path):
     assert read_files([str(path)], "source")["text"][:] == ["a", "b", "c"]
 
 
+def test_a_pair_of_texts_is_a_document_of_two_lines():
+    table = {"sentence1": ["one", "three", None], "sentence2": ["two", None, ""], "label": [0, 1, 0], "text": ["x", "y", "z"]}
+    assert documents_of(Dataset.from_dict(table), "mrpc.csv")["text"][:] == ["one\ntwo", "three"]
+    assert documents_of(Dataset.from_dict(table), "mrpc.csv", "text")["text"][:] == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize(
     ("columns", "asked", "message"),
     [
