@@ -35,12 +35,14 @@ def pretrain(args):
     from ..results import files
     from ..results.narrator import Narrator, quiet_bars
     from ..training import folder, launch, sharding
+    from ..training.hardware import settle_hardware
     from ..training.resume import find_checkpoint
 
     started = time.perf_counter()
     logging.set_verbosity(args.training.get_process_log_level())
     main_process = args.training.process_index == 0
     say = Narrator(speaks=main_process)
+    hardware = settle_hardware(args.training, args.given | {"dataloader_num_workers"})  # making a batch takes a millisecond
     quiet_bars(args.training, args.given)
     launch.check_processes(args.training.world_size, "-m hf_scratch pretrain")
     sharding.check_sharding(args.training)
@@ -60,7 +62,7 @@ def pretrain(args):
     set_seed(args.training.seed)
     with say.step("build the model"):
         trainer = make_trainer(args, tokenizer, train, held_out, say)
-    open_record(args, fingerprint, known(args, trainer, train, held_out), resume, say)
+    open_record(args, fingerprint, {"hardware": hardware, **known(args, trainer, train, held_out)}, resume, say)
     with say.step("train"):
         learn(args, trainer, train, resume, say)
     with say.step("evaluate"):

@@ -51,7 +51,9 @@ class PretrainArguments:
     task_name: list[str] | None = field(
         default=None, metadata={"help": "Texts of the training parts of tasks, as run_glue_style.py carves them."}
     )
-    text_column_name: str | None = field(default=None, metadata={"help": "The column of text; its usual name by default, or both names of a pair."})
+    text_column_name: str | None = field(
+        default=None, metadata={"help": "The column of text; its usual name by default, or both names of a pair."}
+    )
     recipe: str | None = field(
         default=None, metadata={"help": "A recipe of hf_scratch/recipes/pretraining, or a file of flags."}
     )
@@ -241,8 +243,6 @@ def settle_training(training: TrainingArguments, pretrain: PretrainArguments):
         if training.eval_strategy == IntervalStrategy.STEPS and training.eval_steps < 1:  # a share, of the time
             pretrain.evaluate_every, training.eval_steps = training.eval_steps, None
             training.eval_strategy = IntervalStrategy.NO
-    if training.device.type == "cpu":
-        training.dataloader_pin_memory = False
 
 
 def check_length(pretrain: PretrainArguments, training: TrainingArguments, given: set[str]):

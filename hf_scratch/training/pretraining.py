@@ -76,6 +76,8 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         self.compiles_layers = gaps and padding_free == "auto" and can_compile_layers(kwargs["model"], kwargs["args"])
         if self.compiles_layers:
             take_compilation(kwargs["args"])
+        # Else each step waits until the one before it is done, and the device until the next one is launched.
+        kwargs["args"].accelerator_config.non_blocking = kwargs["args"].dataloader_pin_memory
         super().__init__(*args, **kwargs)
         shard_by_layers(self)
         self.model_accepts_loss_kwargs = False  # a mean over the batch, as in ClassificationTrainer

@@ -247,6 +247,12 @@ def test_pairs_are_compiled_layer_by_layer_and_learn_the_same(corpus, masking, t
     assert trainer.compilation is None and compiled[0]._compiled_call_impl is None  # the model leaves as it came
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_no_step_waits_for_its_input_where_memory_is_pinned(corpus, masking, tmp_path, monkeypatch, pinned):
+    monkeypatch.setattr(TrainingArguments, "dataloader_pin_memory", property(lambda _: pinned, lambda *_: None))  # as on a GPU
+    assert trainer_of(corpus, masking, tmp_path).accelerator.non_blocking is pinned
+
+
 def test_a_budget_that_soon_ends_is_not_worth_compiling(corpus, masking, tmp_path, monkeypatch):
     compiled = as_on_a_gpu(monkeypatch)
     trainer = trainer_of(corpus, masking, tmp_path, max_steps=10**8, torch_compile=True)
