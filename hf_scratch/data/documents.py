@@ -61,7 +61,7 @@ def documents_of(rows: Dataset, name: str, column: str | None = None) -> Dataset
     rows = rows.filter(lambda texts: [bool(text and text.strip()) for text in texts], batched=True, input_columns="text")
     if not len(rows):
         raise UserError(f"{name}: holds no text, but there must be some to learn from; check the file or the column")
-    return rows
+    return rows.cast_column("text", Value("large_string"))  # whatever wrote the file: several are put together
 
 
 def text_columns(rows: Dataset, name: str, column: str | None) -> tuple[str, ...]:

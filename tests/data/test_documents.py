@@ -1,3 +1,6 @@
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
@@ -45,6 +48,18 @@ def test_a_pair_of_texts_is_a_document_of_two_lines():
     table = {"sentence1": ["one", "three", None], "sentence2": ["two", None, ""], "label": [0, 1, 0], "text": ["x", "y", "z"]}
     assert documents_of(Dataset.from_dict(table), "mrpc.csv")["text"][:] == ["one\ntwo", "three"]
     assert documents_of(Dataset.from_dict(table), "mrpc.csv", "text")["text"][:] == ["x", "y", "z"]
+
+
+def test_tables_of_any_writer_and_shape_are_read_together(tmp_path):
+    frame = pd.DataFrame({"sentence1": ["one"], "sentence2": ["two"], "label": [0]})
+    pq.write_table(pa.table({"text": pa.array(["three"], pa.large_string())}), tmp_path / "large.parquet")
+    pq.write_table(pa.table({"text": pa.array(["four"], pa.string())}), tmp_path / "small.parquet")
+    frame.to_parquet(tmp_path / "pairs.parquet")
+    frame.to_csv(tmp_path / "pairs.csv", index=False)
+    (tmp_path / "lines.txt").write_text("five\n", encoding="utf-8")
+    names = ["large.parquet", "pairs.parquet", "small.parquet", "pairs.csv", "lines.txt"]
+    read = read_files([str(tmp_path / name) for name in names])["text"][:]
+    assert read == ["three", "one\ntwo", "four", "one\ntwo", "five"]
 
 
 @pytest.mark.parametrize(
