@@ -10,6 +10,7 @@ command again keeps what is done. Example:
 
 import shlex
 
+from ..errors import UserError
 from ..screen import show
 
 
@@ -26,7 +27,11 @@ def add_arguments(parser):
 def run(args) -> int:
     from ..results import transfer
 
-    runs = transfer.runs_of(args.encoder, args.data, args.tasks, args.seeds, shlex.split(args.flags))
+    try:
+        flags = shlex.split(args.flags)
+    except ValueError as error:
+        raise UserError(f"--flags {args.flags}: {error}, but each quote must be closed; mend the string") from error
+    runs = transfer.runs_of(args.encoder, args.data, args.tasks, args.seeds, flags)
     record = transfer.Record(args.output_dir, args.encoder)
     transfer.take(runs, record, args.processes, show)
     show(f"\n{transfer.markdown(record.scores(runs))}\n\n{record.path}")

@@ -85,7 +85,7 @@ def runs_of(encoder: str, data: str | None, tasks: list[str] | None, seeds: int,
         raise UserError(f'--flags "... --{name} ...", but each run gets its --{name} from the command; leave it away')
     firsts = []
     weights = digest_of_weights(encoder)
-    for task in tasks or known:
+    for task in dict.fromkeys(tasks or known):
         words = ["--recipe", str(FOLDER / f"{task}.yaml"), "--model_name_or_path", encoder]
         files = files_of(task, data) if data else ()
         words += [
@@ -130,7 +130,7 @@ class Record:
     def __init__(self, folder: str, encoder: str):
         self.folder, self.path = Path(folder), Path(folder, FILE)
         if self.path.exists():
-            self.content = json.loads(self.path.read_text(encoding="utf-8"))
+            self.content = read_record(self.path)
             if self.content["encoder"] != encoder:
                 raise UserError(
                     f"--output_dir {folder} holds the runs of {self.content['encoder']}, which would be mixed with those of "
@@ -161,6 +161,21 @@ class Record:
         return found
 
 
+def read_record(path: Path) -> dict:
+    """What transfer.json holds.
+
+    Raises:
+        UserError: if that is no such table.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not {"encoder", "runs"} <= content.keys():
+        raise UserError(f"{path} is damaged: it must hold the encoder and its runs; remove it, or give another --output_dir")
+    return content
+
+
 def take(runs: list[TransferRun], record: Record, processes: int | None, say):
     """Take all runs that are not done, side by side, and keep each one's score as soon as it is there.
 
@@ -177,6 +192,7 @@ def take(runs: list[TransferRun], record: Record, processes: int | None, say):
     left = [run for run in runs if record.score_of(run) is None]
     if not left:
         return
+    replace_json(record.path, record.content)  # what is killed before its first score leaves a folder that the command knows
     context = multiprocessing.get_context("spawn")
     places = context.Queue()
     for place in (devices * at_once)[: len(left)]:

@@ -172,12 +172,16 @@ class ReplacedTokens(nn.Module):
 
 
 def check_head(head: nn.Module, D: int, model: PreTrainedModel):
-    """Refuse a model that does more than call its head (ELECTRA's own has two, one behind the other)."""
+    """Refuse a model that does more than call its head: DistilBERT's and ModernBERT's have parts in front of it."""
+    others = [child for child in model.children() if child is not model.base_model and child is not head]
+    fits = not any(True for child in others for _ in child.parameters())
     try:
         with torch.no_grad():
             head(torch.zeros(1, D, device=model.device, dtype=model.dtype))
-    except RuntimeError as error:
+    except RuntimeError:
+        fits = False
+    if not fits:
         raise UserError(
-            f"--objective mlm+rtd with {type(model).__name__}, but generator and encoder share a head over hidden states of "
-            f"size {D}, and its head takes others; give --objective mlm, or --model_type scratch or bert"
-        ) from error
+            f"--objective mlm+rtd with {type(model).__name__}, but generator and encoder share one head over hidden states of "
+            f"size {D}, and its head has more parts or takes others; give --objective mlm, or --model_type scratch or bert"
+        )

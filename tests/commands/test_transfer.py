@@ -6,6 +6,7 @@ import pytest
 from hf_scratch import ScratchConfig, ScratchForMaskedLM
 from hf_scratch.__main__ import main
 from hf_scratch.data.tokenization import train_wordpiece
+from hf_scratch.results import transfer
 
 SIZES = {"hidden_size": 12, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 17}
 QUICK = "--flags=--max_steps 2 --use_cpu --max_seq_length 16"
@@ -76,6 +77,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(encoder, data, tmp_pa
         (["--flags=--seed 3"], 'flags "... --seed ...", but each run gets its --seed from the command'),
         (["--flags=--learning_rat 3"], "learning_rat"),
         (["--processes", "0"], "--processes is 0, but at least one run goes at a time"),
+        (['--flags=--max_steps "2'], """--flags --max_steps "2: No closing quotation, but each quote must be closed"""),
     ],
 )
 def test_what_the_user_can_mend_is_said_before_anything_runs(encoder, data, tmp_path, change, message, capsys):
@@ -94,3 +96,23 @@ def test_folders_of_something_else_and_of_another_encoder_are_refused(encoder, d
     (folder / "transfer.json").write_text(json.dumps({"encoder": "another", "runs": {}}))
     assert main(command) == 2 and "holds the runs of another, which would be mixed" in capsys.readouterr().err
     assert (folder / "diary.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ['{"enc', "", "{}", "[]", '{"encoder": "mine"}'])
+def test_a_damaged_table_is_refused_and_kept(encoder, data, tmp_path, capsys, content):
+    path = tmp_path / "transfer.json"
+    path.write_text(content)
+    assert main(["transfer", encoder, "--data", data, "--tasks", "mrpc", "--output_dir", str(tmp_path)]) == 2
+    assert f"{path} is damaged: it must hold the encoder and its runs" in capsys.readouterr().err
+    assert path.read_text() == content
+
+
+def test_a_task_that_is_named_twice_runs_once(encoder, data):
+    assert [run.name for run in transfer.runs_of(encoder, data, ["mrpc", "mrpc"], 2, [])] == ["mrpc-seed-0", "mrpc-seed-1"]
+
+
+def test_what_failed_before_its_first_score_is_gone_on_with(encoder, data, tmp_path, capsys):
+    (tmp_path / "data" / "mrpc" / "train.csv").write_text("sentence1,sentence2,label\n")
+    command = ["transfer", encoder, "--data", data, "--tasks", "mrpc", "--seeds", "1", "--output_dir", str(tmp_path / "table")]
+    for _ in range(2):  # not "holds something else" the second time
+        assert main(command) == 2 and "failed: mrpc-seed-0" in capsys.readouterr().err

@@ -5,7 +5,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
-from transformers import BertConfig, BertForMaskedLM, ElectraConfig, ElectraForMaskedLM, TrainingArguments
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    TrainingArguments,
+)
 
 from hf_scratch import ScratchConfig, ScratchForMaskedLM
 from hf_scratch.data.corpus import from_lengths
@@ -165,6 +173,12 @@ def test_a_head_of_two_modules_is_refused():
     model = ElectraForMaskedLM(ElectraConfig(vocab_size=V, embedding_size=7, **sizes))
     with pytest.raises(UserError, match=r"with ElectraForMaskedLM, but .* states of size 12, .* give --objective mlm, or"):
         ReplacedTokens(model, MASK)
+
+
+def test_a_head_with_parts_in_front_is_refused():
+    config = DistilBertConfig(vocab_size=V, dim=12, n_layers=3, n_heads=3, hidden_dim=17)
+    with pytest.raises(UserError, match=r"with DistilBertForMaskedLM, but .* its head has more parts or takes others"):
+        ReplacedTokens(DistilBertForMaskedLM(config), MASK)
 
 
 def test_held_out_rows_are_judged_as_by_a_slow_loop(question, monkeypatch):
