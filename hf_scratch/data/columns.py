@@ -59,7 +59,7 @@ def find_columns(splits: DatasetDict, task: Task) -> Task:
 def find_text_columns(rows: Dataset, labels: tuple[str, ...], name: str) -> tuple[str, ...]:
     """The columns with the usual names of a pair or a text, else the only other column that holds text."""
     columns = [column for column in rows.column_names if column not in labels]
-    usual = [pair for pair in PAIR_NAMES if set(pair) <= set(columns)] + [(text,) for text in TEXT_NAMES if text in columns]
+    usual = usual_text_columns(columns)
     strings = [
         column for column in columns if is_text(rows, column) and not column.startswith(tuple(f"{label}_" for label in labels))
     ]
@@ -71,6 +71,11 @@ def find_text_columns(rows: Dataset, labels: tuple[str, ...], name: str) -> tupl
         f"{name}: the text column cannot be told among {', '.join(strings) or 'no columns of text'}; name it with "
         "--text_column_names (two names, separated by a comma, for a pair of texts)"
     )
+
+
+def usual_text_columns(columns: list[str]) -> list[tuple[str, ...]]:
+    """Those that are called as texts usually are, pairs first."""
+    return [pair for pair in PAIR_NAMES if set(pair) <= set(columns)] + [(text,) for text in TEXT_NAMES if text in columns]
 
 
 def is_text(rows: Dataset, column: str) -> bool:

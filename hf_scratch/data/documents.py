@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset, Value, concatenate_datasets
 
 from ..errors import UserError, closest
-from .columns import PAIR_NAMES, TEXT_NAMES
+from .columns import usual_text_columns
 from .sources import kind_of, load_data_set, load_file
 from .tasks import Task
 
@@ -67,7 +67,7 @@ def documents_of(rows: Dataset, name: str, column: str | None = None) -> Dataset
 def text_columns(rows: Dataset, name: str, column: str | None) -> tuple[str, ...]:
     """The column of the text, or the two of a pair; the same that a fine-tuning finds."""
     strings = [key for key, value in rows.features.items() if isinstance(value, Value) and "string" in value.dtype]
-    usual = [pair for pair in PAIR_NAMES if set(pair) <= set(strings)] + [(key,) for key in TEXT_NAMES if key in strings]
+    usual = usual_text_columns(strings)
     if column and column not in strings:
         raise UserError(
             f"{name}: there is no column of text called {column!r}; they are {', '.join(strings) or 'none'}."

@@ -9,10 +9,11 @@ backward, it is launched at once.
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import torch
 from torch import nn
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..screen import show
@@ -178,11 +179,10 @@ class Compilation(TrainerCallback):
                 f"compiling was undone: a step of {tokens:.0f} tokens took {after:.1f} ms in place of {before:.1f} ({cost})"
             )
 
-    def end(self) -> str:
-        """The model leaves as it came; what came of it."""
+    def end(self):
+        """The model leaves as it came."""
         if self.plain is not None:
             self.undo()
-        return self.line
 
     def __str__(self):
         return self.line
@@ -213,6 +213,22 @@ def free_share() -> float:
 def compilations() -> int:
     """How often torch.compile has made a graph in this process."""
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+@contextmanager
+def compiling(trainer: Trainer, chosen: Compilation | str):
+    """Within, the chosen callback, if there is one, is `trainer.compilation`; the model that it leaves is the plain one."""
+    if isinstance(chosen, str):
+        yield
+        return
+    trainer.compilation = chosen
+    trainer.add_callback(chosen)
+    try:
+        yield
+    finally:
+        chosen.end()
+        trainer.remove_callback(chosen)
+        trainer.compilation = None
 
 
 def choose_compilation(

@@ -15,7 +15,7 @@ from ..screen import show
 from .arguments import take_compilation
 from .budget import Budget, budget_scheduler
 from .checkpoints import WholeCheckpoints
-from .compilation import Compilation, choose_compilation
+from .compilation import Compilation, choose_compilation, compiling
 from .faults import FaultsExplained
 from .muon import MuonAdamW, parameter_groups
 from .padding_free import CountTokens, choose_padding_free, why_padded
@@ -109,18 +109,12 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             return
         left = self.seconds_left if self.budget() else None
         chosen = choose_compilation(True, self.padding_free, self.args, self.train_dataset.max_length, left)
-        if isinstance(chosen, Compilation):
-            self.compilation = chosen
-            self.add_callback(chosen)
-        elif self.is_world_process_zero():  # who asks for it is told at once
+        if isinstance(chosen, str) and self.is_world_process_zero():  # who asks for it is told at once
             show(f"  {chosen}")
         try:
-            yield
+            with compiling(self, chosen):
+                yield
         finally:
-            if self.compilation:
-                chosen = self.compilation.end()
-                self.remove_callback(self.compilation)
-                self.compilation = None
             self.execution = f"{self.execution}; {chosen}"
 
     def seconds_left(self) -> float:

@@ -4,6 +4,7 @@ from datasets import Dataset, concatenate_datasets
 
 from ..data import columns, sources, splits, tasks, tokenization
 from ..data.arguments import DataArguments
+from ..data.documents import lines_of_pairs
 from ..errors import UserError
 from .models import load_config, named_tokenizer
 
@@ -20,8 +21,7 @@ def task_documents(names: list[str], split_seed: int) -> Dataset:
         rows = sources.load_splits(task)
         examples, labels = columns.to_examples(rows, columns.find_columns(rows, task))
         train = splits.choose_parts(examples, args, labels, selects=True, evaluates=True)["train"]
-        texts = ["\n".join(filter(None, pair)) for pair in columns.texts_of(train)]
-        parts.append(Dataset.from_dict({"text": texts}))
+        parts.append(Dataset.from_dict(lines_of_pairs(*zip(*columns.texts_of(train), strict=True))))
     return concatenate_datasets(parts)
 
 

@@ -173,11 +173,11 @@ class ReplacedTokens(nn.Module):
 
 def check_head(head: nn.Module, D: int, model: PreTrainedModel):
     """Refuse a model that does more than call its head: DistilBERT's and ModernBERT's have parts in front of it."""
-    others = [child for child in model.children() if child is not model.base_model and child is not head]
-    fits = not any(True for child in others for _ in child.parameters())
+    others = [weight for child in model.children() if child not in (model.base_model, head) for weight in child.parameters()]
     try:
         with torch.no_grad():
             head(torch.zeros(1, D, device=model.device, dtype=model.dtype))
+        fits = not others
     except RuntimeError:
         fits = False
     if not fits:

@@ -14,7 +14,7 @@ from .arguments import RegularizationArguments, SpeedArguments
 from .checkpoints import WholeCheckpoints
 from .class_weights import ClassWeights
 from .collapse import CollapseStop
-from .compilation import Compilation, choose_compilation
+from .compilation import Compilation, choose_compilation, compiling
 from .distributed import FILLER, Answers, BatchesInTurn, NumberedRows, SeededByEpoch, SharedBatches
 from .faults import FaultsExplained
 from .padding_free import CountTokens, choose_padding_free
@@ -166,19 +166,13 @@ class ClassificationTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         """Trainer's, padding-free and compiled if that was chosen; the model that it leaves is the plain one."""
         chosen = self.choose_compilation()
         self.execution["compilation"] = str(chosen)
-        if isinstance(chosen, Compilation):
-            self.compilation = chosen
-            self.add_callback(chosen)
-        elif self.speed.torch_compile and self.is_world_process_zero():  # who asks for it is told at once
+        if isinstance(chosen, str) and self.speed.torch_compile and self.is_world_process_zero():  # who asks is told at once
             show(f"  {chosen}")
         try:
-            with self.padding_free or nullcontext():
+            with self.padding_free or nullcontext(), compiling(self, chosen):
                 return super().train(*args, **kwargs)
         finally:
-            if self.compilation:
-                self.execution["compilation"] = self.compilation.end()
-                self.remove_callback(self.compilation)
-                self.compilation = None
+            self.execution["compilation"] = str(chosen)
 
     def choose_compilation(self) -> Compilation | str:
         """What will compile the training, or why nothing will."""
