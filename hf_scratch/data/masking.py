@@ -58,7 +58,7 @@ class Masking:
         """
         B, T = input_ids.shape
         eligible = self.is_ordinary[input_ids]
-        wanted = (eligible.sum(1) * self.probability).round().long().clamp(min=1).minimum(eligible.sum(1))  # (B,)
+        wanted = self.wanted(eligible)
         if self.continuing is None:
             score = torch.rand(B, T, device=input_ids.device, generator=generator)
         else:
@@ -71,6 +71,10 @@ class Masking:
             chosen &= score.gather(1, columns) >= 1
         labels = input_ids.gather(1, columns).masked_fill(~chosen, IGNORED)
         return self.treat(input_ids, columns, chosen, generator), in_flattened(columns, T), labels
+
+    def wanted(self, eligible: torch.Tensor) -> torch.Tensor:
+        """How many tokens are chosen in each row, `(B, T)` -> `(B,)`; of whole words it may be fewer."""
+        return (eligible.sum(1) * self.probability).round().long().clamp(min=1).minimum(eligible.sum(1))
 
     def treat(self, input_ids, columns, chosen, generator):
         """80 % [MASK], 10 % a random token, 10 % as it was; what was not chosen stays."""
@@ -102,6 +106,30 @@ class Masking:
             taken = taken.scatter(1, ranks, fits | taken.gather(1, ranks))
             left = wanted - torch.where(taken, sizes, 0).sum(1)
         return taken.gather(1, word).float()
+
+
+class CountMasked:
+    """A collator that adds how many tokens of its batches will be chosen, or more: counted here, no device is waited for later.
+
+    Args:
+        collator: to whose batches it is added.
+        masking: the rule, with its tables where the batches are.
+    """
+
+    def __init__(self, collator, masking: Masking):
+        self.collator, self.masking = collator, masking
+
+    def __call__(self, rows) -> dict:
+        batch = dict(self.collator(rows))
+        if "labels" not in batch:
+            batch["num_masked"] = int(self.masking.wanted(self.masking.is_ordinary[batch["input_ids"]]).sum())
+        return batch
+
+
+def asked_first(positions: torch.Tensor, labels: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first `count` positions and labels, each `(count,)`, once those that are asked for stand before the rest."""
+    order = (labels == IGNORED).flatten().byte().sort(stable=True).indices[:count]
+    return positions.flatten()[order], labels.flatten()[order]
 
 
 def in_flattened(columns: torch.Tensor, T: int) -> torch.Tensor:

@@ -110,7 +110,7 @@ class Compilation(TrainerCallback):
         self.free, self.longest, self.records, self.least_seconds = free, longest, records, least_seconds
         self.seconds_left = seconds_left
         self.line = "compiled where that pays: steps are timed first"
-        self.phase, self.times = "plain", []
+        self.phase, self.times, self.is_on = "plain", [], False
         self.plain = self.started = None
         self.tokens, self.began_compiling = 0, 0.0
 
@@ -145,7 +145,7 @@ class Compilation(TrainerCallback):
             self.phase = None
             self.line = f"not compiled: the run ends in {remaining:.0f} s, before compiling would have paid"
             return
-        self.phase, self.began_compiling = "compiled", now()
+        self.phase, self.began_compiling, self.is_on = "compiled", now(), True
         for layer in layers_of(self.free.body):
             layer.compile(dynamic=True)
         self.body, self.free.shapes = self.free.body.forward, Shapes(1, 1, self.longest)
@@ -155,15 +155,19 @@ class Compilation(TrainerCallback):
         self.free.run = self.attempt
 
     def attempt(self, **inputs):
-        """A compiled pass; if that fails, a plain one, and plain ones from then on."""
+        """A compiled pass of the encoder, or a plain one."""
+        return self.tried(lambda: self.body(**inputs), lambda: self.free.run(**inputs))
+
+    def tried(self, compiled: Callable, plain: Callable):
+        """What `compiled` returns; if it fails, what `plain` does, and nothing is compiled from then on."""
         try:
-            return self.body(**inputs)
+            return compiled()
         except Exception as error:  # a compiler can fail in as many ways as it has parts; what is not its fault fails again
             self.phase = None
             self.undo()
             self.line = f"compiling failed and was undone: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             show(f"  {self.line}", flush=True)
-            return self.free.run(**inputs)
+            return plain()
 
     def judge_compiled(self, compiled: float, tokens: float):
         """Keep it, or go back."""
@@ -190,7 +194,7 @@ class Compilation(TrainerCallback):
     def undo(self):
         for layer in layers_of(self.free.body):
             layer._compiled_call_impl = None
-        self.free.run, self.free.shapes = self.free.body.forward, None
+        self.free.run, self.free.shapes, self.is_on = self.free.body.forward, None, False
         self.body = None  # with the memory of its graphs
 
 

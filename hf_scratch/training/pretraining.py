@@ -1,5 +1,6 @@
 """Pre-training through the Hugging Face Trainer: masked tokens, alone, with next sentences or with replaced ones."""
 
+import functools
 import math
 from contextlib import contextmanager, nullcontext
 
@@ -9,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
-from ..data.masking import IGNORED, Masking, in_flattened
+from ..data.masking import IGNORED, CountMasked, Masking, asked_first, in_flattened
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
 from ..screen import show
 from .arguments import take_compilation
@@ -92,7 +93,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             wanted = "never" if self.args.torch_compile else padding_free  # compiled, batches have one shape
             self.padding_free, self.execution = choose_padding_free(wanted, self.model, self.args)
         if self.padding_free:
-            self.data_collator = CountTokens(self.data_collator)
+            self.data_collator = CountMasked(CountTokens(self.data_collator), masking.to("cpu"))
         self.compilation: Compilation | None = None
 
     def train(self, *args, **kwargs):
@@ -140,7 +141,9 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
             if self.compilation:
                 self.compilation.watch(inputs["num_tokens"])
             ids, positions, labels = self.masking_of_training(ids)
-            if ids.device.type == "cpu":  # an accelerator would have to wait until their number is known
+            if "num_masked" in inputs:
+                positions, labels = asked_first(positions, labels, inputs["num_masked"])
+            elif ids.device.type == "cpu":  # an accelerator would have to wait until their number is known
                 asked = labels != IGNORED
                 positions, labels = positions[asked], labels[asked]
             if self.replaced_tokens:
@@ -148,9 +151,25 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         else:
             positions = in_flattened(inputs["columns"], ids.shape[1])
         inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}
+        if self.compilation and self.compilation.is_on:
+            return self.compiled_loss(model, inputs, positions)
         with nullcontext() if more else self.masked_positions.only(positions):
             outputs = model(**inputs, **more)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def compiled_loss(self, model, inputs, positions) -> torch.Tensor:
+        """The model's loss, that over the vocabulary by a compiled kernel, which writes no `(M, V)` numbers of its own."""
+        labels, next_labels = inputs.pop("labels"), inputs.pop("next_sentence_label", None)
+        with self.masked_positions.judged(positions, labels, self.vocabulary_loss) as losses:
+            outputs = model(**inputs)
+        if next_labels is not None:
+            losses.append(nn.functional.cross_entropy(outputs["seq_relationship_logits"], next_labels))
+        return sum(losses)
+
+    def vocabulary_loss(self, logits, labels) -> torch.Tensor:
+        """Mean over the labels that are asked for, compiled if that succeeds."""
+        plain = nn.functional.cross_entropy
+        return self.compilation.tried(lambda: compiled(plain)(logits, labels), lambda: plain(logits, labels))
 
     def hold(self, rows: SegmentRows, collate: SegmentCollator, size: int):
         """Keep a seeded sample of held-out rows, masked once for every evaluation, and once more with one token a row."""
@@ -239,6 +258,12 @@ class DrawAnew(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Before the epoch's first batch; also where a run goes on."""
         self.rows.set_epoch(int(state.epoch + 1e-6))
+
+
+@functools.cache
+def compiled(function):
+    """`torch.compile` of it, once a process; the compiler itself is not loaded before."""
+    return torch.compile(function)
 
 
 def can_compile_layers(model, args) -> bool:

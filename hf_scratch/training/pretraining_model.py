@@ -54,7 +54,9 @@ class MaskedPositions:
 
     The projection to V words costs more than a small encoder, and 85 % of its rows have no label. A model of transformers hands
     its hidden states `(B, T, D)` to one module that ends in the output embeddings; a hook in front of it picks `(M, D)` out of
-    them, and the model, given `(M,)` labels, computes its own loss as ever. Without positions nothing changes.
+    them, and the model, given `(M,)` labels, computes its own loss as ever. Without positions nothing changes. Where the loss
+    is taken from the logits at once, the model is given no labels, and no logits leave it: accelerate would copy them, to
+    float32.
 
     Args:
         model: with output embeddings.
@@ -65,13 +67,33 @@ class MaskedPositions:
 
     def __init__(self, model: nn.Module):
         self.positions: torch.Tensor | None = None
+        self.judge = None
         head_of(model).register_forward_pre_hook(self._pick)
+        head_of(model).register_forward_hook(self._judge)
 
     def _pick(self, module, args):
         if self.positions is None:
             return None
         hidden, *rest = args
         return (pick(hidden, self.positions), *rest)
+
+    def _judge(self, module, args, outputs):
+        if self.judge is None:
+            return None
+        logits, *rest = outputs if isinstance(outputs, tuple) else (outputs,)
+        self.judge(logits)
+        return (logits[:0], *rest) if rest else logits[:0]
+
+    @contextmanager
+    def judged(self, positions: torch.Tensor, labels: torch.Tensor, loss_function):
+        """Within, only these positions `(M,)`; their loss, of logits `(M, V)` and labels `(M,)`, is put into the list given."""
+        losses = []
+        self.judge = lambda logits: losses.append(loss_function(logits, labels))
+        try:
+            with self.only(positions):
+                yield losses
+        finally:
+            self.judge = None
 
     @contextmanager
     def only(self, positions: torch.Tensor):

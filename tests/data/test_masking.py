@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hf_scratch.data.masking import IGNORED, masking_for
+from hf_scratch.data.masking import IGNORED, CountMasked, asked_first, masking_for
 from hf_scratch.data.tokenization import train_wordpiece
 from hf_scratch.errors import UserError
 from tests.conftest import make_reviews
@@ -95,6 +95,21 @@ def test_whole_words_are_chosen_whole(tokenizer, batch):
     assert (chosen.sum(1) <= wanted).all() and chosen.sum() > 0.97 * wanted.sum()
     long, short = ([mark for size, mark in taken if (size > 1) == is_long] for is_long in (True, False))
     assert abs(sum(long) / len(long) - sum(short) / len(short)) < 0.05  # long words are not passed over
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+def test_what_will_be_asked_for_is_counted_before_it_is_drawn(tokenizer, batch, whole_words):
+    masking = masking_for(tokenizer, whole_words=whole_words)
+    count = CountMasked(lambda rows: {"input_ids": rows}, masking)(batch)["num_masked"]
+    _, positions, labels = masking(batch, torch.Generator().manual_seed(0))
+    asked = labels != IGNORED
+    assert count < labels.numel() and (asked.sum() <= count if whole_words else asked.sum() == count)
+    first = asked_first(positions, labels, count)
+    assert first[0].shape == first[1].shape == (count,)
+    for found, expected in zip(first, (positions, labels), strict=True):
+        assert torch.equal(found[: asked.sum()], expected[asked])
+    assert (first[1][asked.sum() :] == IGNORED).all()
+    assert "num_masked" not in CountMasked(dict, masking)({"input_ids": batch, "labels": batch})  # held-out rows are masked
 
 
 def test_one_a_row_hides_one_token_of_each(tokenizer, batch):

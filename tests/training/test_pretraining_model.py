@@ -56,6 +56,17 @@ def test_masked_positions_alone_give_the_loss_and_gradients_of_all(model_type, a
     torch.testing.assert_close(spared.loss, full.loss)
     for key, p in model.named_parameters():
         torch.testing.assert_close(p.grad, gradients[key])
+    model.zero_grad()
+    with masked.judged(chosen.flatten().nonzero(), labels[chosen], torch.nn.functional.cross_entropy) as losses:
+        outputs = model(input_ids=ids)
+    assert outputs[name].shape == (0, 31) and outputs.loss is None
+    if extra:
+        losses.append(torch.nn.functional.cross_entropy(outputs.seq_relationship_logits, extra["next_sentence_label"]))
+    sum(losses).backward()
+    close = {"check_dtype": False, "rtol": 1e-5, "atol": 1e-7}  # the scratch encoder's own loss is in float32
+    torch.testing.assert_close(sum(losses), full.loss, **close)
+    for key, p in model.named_parameters():
+        torch.testing.assert_close(p.grad, gradients[key], **close)
     assert torch.equal(model(input_ids=ids)[name], full[name])  # outside, the published forward
 
 
