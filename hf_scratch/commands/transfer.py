@@ -31,8 +31,12 @@ def run(args) -> int:
         flags = shlex.split(args.flags)
     except ValueError as error:
         raise UserError(f"--flags {args.flags}: {error}, but each quote must be closed; mend the string") from error
-    runs = transfer.runs_of(args.encoder, args.data, args.tasks, args.seeds, flags)
-    record = transfer.Record(args.output_dir, args.encoder)
-    transfer.take(runs, record, args.processes, show)
-    show(f"\n{transfer.markdown(record.scores(runs))}\n\n{record.path}")
+    encoder = args.encoder.rstrip("/")
+    runs = transfer.runs_of(encoder, args.data, args.tasks, args.seeds, flags)
+    record = transfer.Record(args.output_dir, encoder)
+    try:
+        transfer.take(runs, record, args.processes, show)
+    finally:
+        if scores := record.scores(runs):
+            show(f"\n{transfer.markdown(scores)}\n\n{record.path}")
     return 0

@@ -19,16 +19,16 @@ from ..errors import UserError, closest
 from ..training import launch
 from ..training.arguments import RECIPES, Parser, parse_arguments
 from ..training.disk import replace_json
+from ..training.folder import hold
 from ..training.steps import STOPPED
 from .metrics import METRICS as KNOWN
 from .outcome import PREFIXES
 
 FOLDER = RECIPES / "transfer"
 METRICS = {"cola": "matthews_correlation"}  # and accuracy of the others
-OWN = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "recipe", "model_name_or_path"} | {
-    "seed",
-    "seeds",
-    "dry_run",
+OWN = {  # flags that the command settles: each run trains, and is scored by its task's metric
+    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "recipe", "model_name_or_path", "seed", "seeds"),
+    *("dry_run", "do_train", "do_eval", "do_predict", "problem_type", "do_regression"),
 }
 WEIGHTS = ("config.json", "*.safetensors", "*.bin", "tokenizer*", "vocab*")  # of an encoder: what a fine-tuning reads
 KINDS = ("parquet", "csv", "tsv", "jsonl")
@@ -124,7 +124,7 @@ class Record:
         encoder: that all of them begin with.
 
     Raises:
-        UserError: if the folder holds something else, or the runs of another encoder.
+        UserError: if the folder holds something else, or the runs of another encoder, or another process writes there.
     """
 
     def __init__(self, folder: str, encoder: str):
@@ -141,6 +141,7 @@ class Record:
         else:
             self.content = {"encoder": encoder, "runs": {}}
         self.folder.mkdir(parents=True, exist_ok=True)
+        hold(self.folder)
 
     def score_of(self, run: TransferRun) -> float | None:
         """Of a run that is done with the same flags, from the same weights and rows."""

@@ -201,6 +201,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
 
     def sums_of_replaced(self, inputs) -> torch.Tensor:
         """How a held-out batch is judged; the generator's draws are the same at every evaluation by as many processes."""
+        self.replaced_tokens.eval()  # once training is over it is no part of the model, which is told
         draws = torch.Generator(self.args.device).manual_seed(self.args.seed)
         ids = inputs["input_ids"]
         positions = in_flattened(inputs["columns"], ids.shape[1])

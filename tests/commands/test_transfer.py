@@ -1,4 +1,6 @@
+import fcntl
 import json
+import os
 import random
 
 import pytest
@@ -46,6 +48,7 @@ def test_tasks_and_seeds_make_a_table_and_the_same_command_keeps_what_is_done(en
     assert "text from sentence1 and sentence2" in (folder / "mrpc-seed-0.log").read_text()
     capfd.readouterr()
 
+    command[1] += "/"  # the same encoder, as a shell completes it
     assert main([*command, "--tasks", "mrpc", "cola", "--seeds", "2"]) == 0
     printed = capfd.readouterr().out
     second = json.loads((folder / "transfer.json").read_text())
@@ -65,6 +68,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(encoder, data, tmp_pa
     assert main([*command, QUICK]) == 2
     printed = capfd.readouterr()
     assert "failed: cola-seed-0; " in printed.err and "cola, seed 0: error: " in printed.out
+    assert "| mrpc | accuracy |" in printed.out and "| cola |" not in printed.out
     assert json.loads((folder / "transfer.json").read_text())["runs"].keys() == {"mrpc-seed-0"}
 
 
@@ -75,6 +79,8 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(encoder, data, tmp_pa
         (["--tasks", "yelp_1000"], "holds no rows of yelp_1000: "),
         (["--seeds", "0"], "--seeds is 0, but each task is fine-tuned at least once"),
         (["--flags=--seed 3"], 'flags "... --seed ...", but each run gets its --seed from the command'),
+        (["--flags=--do_eval false"], "each run gets its --do_eval from the command"),
+        (["--flags=--problem_type regression"], "each run gets its --problem_type from the command"),
         (["--flags=--learning_rat 3"], "learning_rat"),
         (["--processes", "0"], "--processes is 0, but at least one run goes at a time"),
         (['--flags=--max_steps "2'], """--flags --max_steps "2: No closing quotation, but each quote must be closed"""),
@@ -96,6 +102,16 @@ def test_folders_of_something_else_and_of_another_encoder_are_refused(encoder, d
     (folder / "transfer.json").write_text(json.dumps({"encoder": "another", "runs": {}}))
     assert main(command) == 2 and "holds the runs of another, which would be mixed" in capsys.readouterr().err
     assert (folder / "diary.txt").read_text() == "mine"
+
+
+def test_two_commands_do_not_write_one_table(encoder, data, tmp_path, capsys):
+    folder = tmp_path / "table"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert main(["transfer", encoder, "--data", data, "--tasks", "mrpc", "--output_dir", str(folder)]) == 2
+    assert "another process is writing a run there" in capsys.readouterr().err and not list(folder.iterdir())
+    os.close(descriptor)
 
 
 @pytest.mark.parametrize("content", ['{"enc', "", "{}", "[]", '{"encoder": "mine"}'])

@@ -281,4 +281,8 @@ def test_held_out_questions_of_masked_tokens_are_those_of_any_objective(tmp_path
         logits = trainer.model.eval()(held["input_ids"]).logits
     expected = cross_entropy(logits.flatten(0, 1), labels.flatten()).item()
     assert results["eval_mlm_loss"] == pytest.approx(expected, rel=1e-5)
+    for part in (trainer.model, trainer.replaced_tokens):
+        part.train()  # as training leaves them
+        for dropout in (module for module in part.modules() if isinstance(module, torch.nn.Dropout)):
+            dropout.p = 0.5
     assert all(trainer.evaluate()[key] == results[key] for key in ("eval_rtd_loss", "eval_rtd_precision", "eval_rtd_recall"))
