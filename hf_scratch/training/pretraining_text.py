@@ -1,12 +1,14 @@
 """What pre-training takes from its flags before there is a model: a task's own text, the tokenizer, the length."""
 
+import torch
 from datasets import Dataset, concatenate_datasets
+from transformers import AutoModel
 
 from ..data import columns, sources, splits, tasks, tokenization
 from ..data.arguments import DataArguments
 from ..data.documents import lines_of_pairs
 from ..errors import UserError
-from .models import load_config, named_tokenizer
+from .models import count_positions, load_config, named_tokenizer
 
 
 def task_documents(names: list[str], split_seed: int) -> Dataset:
@@ -58,10 +60,22 @@ def check_special(tokenizer, name: str):
 
 def usable_length(args, tokenizer, say) -> int:
     """--max_seq_length, or the most that the model takes; and what the tokenizer truncates to from now on."""
-    positions = getattr(load_config(args.model), "max_position_embeddings", None)
+    positions = positions_of(args.model, tokenizer)
     length = tokenization.usable_length(args.pretrain.max_seq_length, tokenizer, positions)
     if length < args.pretrain.max_seq_length:
         say.note(f"max_seq_length {args.pretrain.max_seq_length} is lowered to {length}, the most that the model takes")
     if positions and positions > 0:
         tokenizer.model_max_length = positions  # whoever fine-tunes may use longer inputs
     return length
+
+
+def positions_of(args, tokenizer) -> int | None:
+    """`count_positions` of the model that the flags name, before it is built: no weight is drawn or read."""
+    config = load_config(args)
+    if not args.model_name_or_path:
+        config.pad_token_id = tokenizer.pad_token_id  # as `build_pretraining_model` does: RoBERTa counts from behind it
+    try:
+        with torch.device("meta"):
+            return count_positions(AutoModel.from_config(config))
+    except Exception:  # of sizes that do not fit together, which is said when the model is built
+        return getattr(config, "max_position_embeddings", None)
