@@ -151,7 +151,7 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         else:
             positions = in_flattened(inputs["columns"], ids.shape[1])
         inputs = {name: inputs[name] for name in INPUTS if name in inputs} | {"input_ids": ids, "labels": labels.flatten()}
-        if self.compilation and self.compilation.is_on:
+        if self.compilation and self.compilation.is_on and not return_outputs:
             return self.compiled_loss(model, inputs, positions)
         with nullcontext() if more else self.masked_positions.only(positions):
             outputs = model(**inputs, **more)

@@ -61,7 +61,7 @@ def trainer_of(corpus, masking, folder, draw="mlm+nsp", muon=None, sizes=None, p
     rows = SegmentRows(corpus, DRAWS[draw], LENGTH, seed=0)
     collate = SegmentCollator(corpus, SPECIAL, LENGTH)
     trainer = PretrainingTrainer(
-        model=model, args=args, train_dataset=rows, data_collator=collate, compute_metrics=metrics_of_sums,
+        model=model, args=args, train_dataset=rows, eval_dataset=rows, data_collator=collate, compute_metrics=metrics_of_sums,
         masking=masking, muon_learning_rate=muon, padding_free=padding_free, callbacks=[DrawAnew(rows)],
     )  # fmt: skip
     trainer.hold(SegmentRows(corpus, DRAWS[draw], LENGTH, seed=1), collate, size=71)
@@ -239,18 +239,20 @@ def compilation_of(wanted, free, args, longest, seconds_left):
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, while it traces
 def test_pairs_are_compiled_layer_by_layer_and_learn_the_same(corpus, masking, tmp_path, monkeypatch):
-    plain = trainer_of(corpus, masking, tmp_path / "plain", max_steps=13)
+    flags = {"max_steps": 13, "eval_strategy": "steps", "eval_steps": 7}
+    plain = trainer_of(corpus, masking, tmp_path / "plain", **flags)
     plain.train()
     compiled = as_on_a_gpu(monkeypatch)
-    trainer = trainer_of(corpus, masking, tmp_path / "compiled", max_steps=13, torch_compile=True)
+    trainer = trainer_of(corpus, masking, tmp_path / "compiled", **flags, torch_compile=True)
     assert trainer.accelerator.state.dynamo_plugin.backend.name == "NO"  # accelerate leaves the whole model as it is
     trainer.train()
     layers = list(layers_of(trainer.model.base_model))
     assert compiled[: len(layers)] == layers and compiled[len(layers) :] == ["cross_entropy"] * 9  # steps
     said = re.match("padding-free: only real tokens are computed; compiled: a step of ([0-9]+) tokens", trainer.execution)
     assert 17 * 7 < int(said[1]) < 17 * LENGTH  # of 17 rows, padding not counted
-    losses = [[entry["loss"] for entry in run.state.log_history if "loss" in entry] for run in (plain, trainer)]
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5) and len(losses[0]) == 13
+    for key, times in (("loss", 13), ("eval_mlm_loss", 2)):
+        losses = [[entry[key] for entry in run.state.log_history if key in entry] for run in (plain, trainer)]
+        assert losses[1] == pytest.approx(losses[0], abs=1e-5) and len(losses[0]) == times
     assert trainer.compilation is None and compiled[0]._compiled_call_impl is None  # the model leaves as it came
 
 
