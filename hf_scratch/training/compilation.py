@@ -110,9 +110,14 @@ class Compilation(TrainerCallback):
         self.free, self.longest, self.records, self.least_seconds = free, longest, records, least_seconds
         self.seconds_left = seconds_left
         self.line = "compiled where that pays: steps are timed first"
-        self.phase, self.times, self.is_on = "plain", [], False
+        self.phase, self.times, self.body = "plain", [], None
         self.plain = self.started = None
         self.tokens, self.began_compiling = 0, 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether steps are compiled."""
+        return self.body is not None
 
     def watch(self, tokens: int):
         """Told of each batch's real tokens."""
@@ -145,7 +150,7 @@ class Compilation(TrainerCallback):
             self.phase = None
             self.line = f"not compiled: the run ends in {remaining:.0f} s, before compiling would have paid"
             return
-        self.phase, self.began_compiling, self.is_on = "compiled", now(), True
+        self.phase, self.began_compiling = "compiled", now()
         for layer in layers_of(self.free.body):
             layer.compile(dynamic=True)
         self.body, self.free.shapes = self.free.body.forward, Shapes(1, 1, self.longest)
@@ -156,18 +161,18 @@ class Compilation(TrainerCallback):
 
     def attempt(self, **inputs):
         """A compiled pass of the encoder, or a plain one."""
-        return self.tried(lambda: self.body(**inputs), lambda: self.free.run(**inputs))
+        return self.tried(self.body, self.free.body.forward, **inputs)
 
-    def tried(self, compiled: Callable, plain: Callable):
+    def tried(self, compiled: Callable, plain: Callable, *args, **kwargs):
         """What `compiled` returns; if it fails, what `plain` does, and nothing is compiled from then on."""
         try:
-            return compiled()
+            return compiled(*args, **kwargs)
         except Exception as error:  # a compiler can fail in as many ways as it has parts; what is not its fault fails again
             self.phase = None
             self.undo()
             self.line = f"compiling failed and was undone: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             show(f"  {self.line}", flush=True)
-            return plain()
+            return plain(*args, **kwargs)
 
     def judge_compiled(self, compiled: float, tokens: float):
         """Keep it, or go back."""
@@ -194,7 +199,7 @@ class Compilation(TrainerCallback):
     def undo(self):
         for layer in layers_of(self.free.body):
             layer._compiled_call_impl = None
-        self.free.run, self.free.shapes, self.is_on = self.free.body.forward, None, False
+        self.free.run, self.free.shapes = self.free.body.forward, None
         self.body = None  # with the memory of its graphs
 
 

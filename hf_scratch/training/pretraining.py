@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from ..data.masking import IGNORED, CountMasked, Masking, asked_first, in_flattened
 from ..data.pairs import SegmentCollator, SegmentRows, full_segments
+from ..model.modeling_scratch import mean_cross_entropy
 from ..screen import show
 from .arguments import take_compilation
 from .budget import Budget, budget_scheduler
@@ -163,13 +164,12 @@ class PretrainingTrainer(WholeCheckpoints, FaultsExplained, Trainer):
         with self.masked_positions.judged(positions, labels, self.vocabulary_loss) as losses:
             outputs = model(**inputs)
         if next_labels is not None:
-            losses.append(nn.functional.cross_entropy(outputs["seq_relationship_logits"], next_labels))
+            losses.append(mean_cross_entropy(outputs["seq_relationship_logits"], next_labels))
         return sum(losses)
 
     def vocabulary_loss(self, logits, labels) -> torch.Tensor:
         """Mean over the labels that are asked for, compiled if that succeeds."""
-        plain = nn.functional.cross_entropy
-        return self.compilation.tried(lambda: compiled(plain)(logits, labels), lambda: plain(logits, labels))
+        return self.compilation.tried(compiled(mean_cross_entropy), mean_cross_entropy, logits, labels)
 
     def hold(self, rows: SegmentRows, collate: SegmentCollator, size: int):
         """Keep a seeded sample of held-out rows, masked once for every evaluation, and once more with one token a row."""

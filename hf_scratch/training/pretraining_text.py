@@ -76,6 +76,6 @@ def positions_of(args, tokenizer) -> int | None:
         config.pad_token_id = tokenizer.pad_token_id  # as `build_pretraining_model` does: RoBERTa counts from behind it
     try:
         with torch.device("meta"):
-            return count_positions(AutoModel.from_config(config))
+            return count_positions(AutoModel.from_config(config, trust_remote_code=args.trust_remote_code))
     except Exception:  # of sizes that do not fit together, which is said when the model is built
         return getattr(config, "max_position_embeddings", None)

@@ -247,7 +247,7 @@ def test_pairs_are_compiled_layer_by_layer_and_learn_the_same(corpus, masking, t
     assert trainer.accelerator.state.dynamo_plugin.backend.name == "NO"  # accelerate leaves the whole model as it is
     trainer.train()
     layers = list(layers_of(trainer.model.base_model))
-    assert compiled[: len(layers)] == layers and compiled[len(layers) :] == ["cross_entropy"] * 9  # steps
+    assert compiled[: len(layers)] == layers and compiled[len(layers) :] == ["mean_cross_entropy"] * 9  # steps
     said = re.match("padding-free: only real tokens are computed; compiled: a step of ([0-9]+) tokens", trainer.execution)
     assert 17 * 7 < int(said[1]) < 17 * LENGTH  # of 17 rows, padding not counted
     for key, times in (("loss", 13), ("eval_mlm_loss", 2)):
