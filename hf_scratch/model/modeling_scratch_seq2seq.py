@@ -1,6 +1,7 @@
 """The scratch encoder with a decoder behind it: text in, text out by `generate()` (Vaswani et al. 2017, figure 1)."""
 
 import copy
+from dataclasses import fields
 
 import torch
 from torch import nn
@@ -18,6 +19,9 @@ from .configuration_scratch import ScratchConfig
 from .decoder import TransformerDecoder, TransformerDecoderBlock
 from .modeling_scratch import ScratchEmbeddings, ScratchModel, ScratchPreTrainedModel, padding_mask
 from .positional import RotaryPositionEmbedding
+
+# What `generate()` calls the keys and values of earlier steps: transformers 5.24 has renamed them. Both names are taken.
+CACHE = "cache" if "cache" in {field.name for field in fields(Seq2SeqLMOutput)} else "past_key_values"
 
 
 class ScratchDecoder(ScratchPreTrainedModel):
@@ -60,6 +64,7 @@ class ScratchDecoder(ScratchPreTrainedModel):
         past_key_values: EncoderDecoderCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        cache: EncoderDecoderCache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPastAndCrossAttentions:
         """
@@ -68,32 +73,29 @@ class ScratchDecoder(ScratchPreTrainedModel):
             attention_mask: `(B, P + T)`, 1 for real tokens, P of them in the cache.
             encoder_hidden_states: `(B, S, D)`.
             encoder_attention_mask: `(B, S)`, 1 for real tokens.
-            past_key_values: keys and values of the P tokens before, and of the encoder's output.
+            cache, past_key_values: keys and values of the P tokens before, and of the encoder's output, by either name.
             inputs_embeds: `(B, T, D)` in place of `input_ids`.
             use_cache: whether a cache is returned, a new one if none was given; `generate()` asks for it.
 
         Returns:
-            `last_hidden_state` `(B, T, D)`, and `past_key_values`.
+            `last_hidden_state` `(B, T, D)`, and the cache, as `cache` since transformers 5.24, else as `past_key_values`.
 
         Raises:
             ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, or learned positions end too soon.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of decoder_input_ids and decoder_inputs_embeds (or labels)")
+        past_key_values = cache if past_key_values is None else past_key_values
         if use_cache and past_key_values is None:
             past_key_values = EncoderDecoderCache(DynamicCache(config=self.config), DynamicCache(config=self.config))
         positions = self.positions((input_ids if inputs_embeds is None else inputs_embeds).shape[1], past_key_values)
         x = self.embeddings(input_ids, None, positions, inputs_embeds)  # (B, T, D)
         rotary = self.rotary(x, positions) if self.config.position_embedding_type == "rope" else None
-        mask = create_causal_mask(
-            config=self.config,
-            inputs_embeds=x,
-            attention_mask=attention_mask,
-            past_key_values=None if past_key_values is None else past_key_values.self_attention_cache,
-        )
+        past = None if past_key_values is None else past_key_values.self_attention_cache
+        mask = create_causal_mask(config=self.config, inputs_embeds=x, attention_mask=attention_mask, **{CACHE: past})
         memory_mask = padding_mask(self.config, x, encoder_attention_mask, encoder_hidden_states=encoder_hidden_states)
         x = self.stack(x, encoder_hidden_states, mask, memory_mask, rotary=rotary, past_key_values=past_key_values, **kwargs)
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=x, past_key_values=past_key_values)
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=x, **{CACHE: past_key_values})
 
     def positions(self, T, past_key_values):
         """Where the T new tokens stand, behind those in the cache: `(1, T)`."""
@@ -121,7 +123,7 @@ class ScratchForConditionalGeneration(ScratchPreTrainedModel, GenerationMixin):
     """
 
     _no_split_modules = [*ScratchPreTrainedModel._no_split_modules, "TransformerDecoderBlock"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["cache", "past_key_values"]
     _tied_weights_keys = {
         "decoder.embeddings.word_embeddings.weight": "scratch.embeddings.word_embeddings.weight",
         "lm_head.weight": "scratch.embeddings.word_embeddings.weight",
@@ -175,19 +177,20 @@ class ScratchForConditionalGeneration(ScratchPreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | None = None,
+        cache: EncoderDecoderCache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> Seq2SeqLMOutput:
         """
         Args:
             input_ids, attention_mask, token_type_ids, inputs_embeds: the source, as for `ScratchModel`.
             decoder_input_ids: `(B, T)`, the target shifted right; made of the labels by default.
-            decoder_attention_mask, past_key_values, decoder_inputs_embeds, use_cache: as for `ScratchDecoder`.
+            decoder_attention_mask, cache, past_key_values, decoder_inputs_embeds, use_cache: as for `ScratchDecoder`.
             encoder_outputs: what the encoder returned for this source; then it does not run again.
             labels: `(B, T)`, the target; -100 where no loss is wanted.
             num_items_in_batch: number of labels that the loss is a mean over; by default those of this batch.
 
         Returns:
-            `logits` `(B, T, V)`, those at t for label t; `loss` if labels are given; `past_key_values`.
+            `logits` `(B, T, V)`, those at t for label t; `loss` if labels are given; the cache.
 
         Raises:
             ValueError: if labels must be shifted and the config has no `decoder_start_token_id`.
@@ -203,7 +206,7 @@ class ScratchForConditionalGeneration(ScratchPreTrainedModel, GenerationMixin):
             attention_mask=decoder_attention_mask,
             encoder_hidden_states=memory,
             encoder_attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            past_key_values=cache if past_key_values is None else past_key_values,
             inputs_embeds=decoder_inputs_embeds,
             use_cache=use_cache,
             **kwargs,
@@ -218,7 +221,7 @@ class ScratchForConditionalGeneration(ScratchPreTrainedModel, GenerationMixin):
         return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs.get(CACHE)},
             decoder_hidden_states=outputs.hidden_states,
             decoder_attentions=outputs.attentions,
             cross_attentions=outputs.cross_attentions,

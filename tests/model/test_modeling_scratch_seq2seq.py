@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSeq2SeqLM, BertConfig, BertModel
 
 from hf_scratch import ScratchConfig, ScratchForConditionalGeneration, ScratchModel, TransformerDecoder
+from hf_scratch.model.modeling_scratch_seq2seq import CACHE
 from tests.reference import B, F, H, K, S, T, V
 
 POSITIONS = ["sinusoidal", "learned", "rope"]
@@ -83,7 +84,8 @@ def test_greedy_takes_the_likeliest_token_and_beams_find_no_worse():
     assert (score(ours.generate(**source(), **fixed, num_beams=V)) >= score(ours.generate(**source(), **fixed))).all()
 
 
-def test_a_cached_step_reads_only_what_is_new():
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])  # since transformers 5.24 it is the former
+def test_a_cached_step_reads_only_what_is_new(name):
     ours, target = seq2seq(), labels()
     whole = ours(**source(), decoder_input_ids=target)
     first = ours(**source(), decoder_input_ids=target[:, :3], use_cache=True)
@@ -93,10 +95,10 @@ def test_a_cached_step_reads_only_what_is_new():
         encoder_outputs=(torch.full_like(memory, 7.0),),
         attention_mask=source()["attention_mask"],
         decoder_input_ids=target[:, 3:],
-        past_key_values=first.past_key_values,
+        **{name: first[CACHE]},
     )
     torch.testing.assert_close(rest.logits, whole.logits[:, 3:], rtol=0, atol=1e-10)
-    assert rest.past_key_values.get_seq_length() == T
+    assert rest[CACHE].get_seq_length() == T
 
 
 def test_loss_is_the_mean_over_labels_and_its_target_is_shifted():
